@@ -1,0 +1,1 @@
+//! Arms and cameras for visuomotor. Each device is a feature.

@@ -1,0 +1,49 @@
+//! What a robot arm is to the runtime. Drivers implement [`Arm`].
+//!
+//! An implementation answers for bounded time, for honest ages, and for nothing else: limits, interpolation and stops
+//! are decided in [`crate::safety`]. It can only be handed a [`SafeCommand`], which only `safety` can make.
+
+use crate::clock::Instant;
+use crate::safety::{SafeCommand, StopCategory};
+use crate::units::{JointPositions, JointTorques, JointVelocities};
+
+/// One reading of the encoders. Never an old reading with a new stamp.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct ArmState<const N: usize> {
+    /// When the encoders were sampled (not when the sample arrived).
+    pub sampled_at: Instant,
+    pub q: JointPositions<N>,
+    pub dq: JointVelocities<N>,
+    pub tau: JointTorques<N>,
+    /// Distance between the finger pads, m.
+    pub aperture_m: f64,
+}
+
+/// Where the fingers should go.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum Fingers {
+    #[default]
+    Open,
+    Closed,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, thiserror::Error)]
+pub enum ArmError {
+    #[error("no answer from the arm")]
+    NoAnswer,
+    #[error("an answer that does not decode")]
+    Malformed,
+    #[error("drive fault {code}")]
+    Drive { code: u32 },
+}
+
+pub trait Arm<const N: usize> {
+    /// The newest sample of the encoders at time `now`. A failed read is an error, never an older value.
+    fn read(&mut self, now: Instant) -> Result<ArmState<N>, ArmError>;
+
+    /// Sends one command, to be reached at the end of this control period.
+    fn write(&mut self, command: &SafeCommand<N>) -> Result<(), ArmError>;
+
+    /// Asks the drives for a stop of this category. Idempotent, legal in every state, cannot fail.
+    fn stop(&mut self, category: StopCategory);
+}

@@ -1,0 +1,44 @@
+//! What can go wrong while the loop runs, as small `Copy` values with numbers in them.
+//!
+//! A fault never travels as an `Err` through the loop: it flows to [`crate::safety`], which decides how the arm stops.
+//! Start-up errors are not faults: they are rich errors of the module that found them.
+
+/// Latched until a person clears it.
+#[derive(Clone, Copy, Debug, PartialEq, thiserror::Error)]
+pub enum Fault {
+    #[error("the arm did not answer for {age_ms:.1} ms")]
+    ArmLinkLost { age_ms: f64 },
+    #[error("the arm reported drive fault {code}")]
+    Drive { code: u32 },
+    #[error("joint {joint} measured a value that is not finite")]
+    EncoderNotFinite { joint: u8 },
+    #[error("joint {joint} lags its command by {error_rad:.3} rad (limit {limit_rad:.3})")]
+    Tracking { joint: u8, error_rad: f64, limit_rad: f64 },
+    #[error("joint {joint} starts at {q_rad:.4} rad, outside [{lower_rad:.4}, {upper_rad:.4}]")]
+    StartOutsideLimits { joint: u8, q_rad: f64, lower_rad: f64, upper_rad: f64 },
+    #[error("the tool starts {distance_m:.3} m outside the workspace")]
+    StartOutsideWorkspace { distance_m: f64 },
+    #[error("the newest frame is {age_ms:.0} ms old (limit {limit_ms:.0})")]
+    FrameTooOld { age_ms: f64, limit_ms: f64 },
+    #[error("the policy gave nothing for {age_ms:.0} ms (limit {limit_ms:.0})")]
+    PolicySilent { age_ms: f64, limit_ms: f64 },
+    #[error("the policy asked for a value that is not finite")]
+    ActionNotFinite,
+}
+
+impl Fault {
+    /// Stable number for logs: never reused, never renumbered.
+    pub fn code(&self) -> u16 {
+        match self {
+            Fault::ArmLinkLost { .. } => 1,
+            Fault::Drive { .. } => 2,
+            Fault::EncoderNotFinite { .. } => 3,
+            Fault::Tracking { .. } => 4,
+            Fault::StartOutsideLimits { .. } => 5,
+            Fault::StartOutsideWorkspace { .. } => 6,
+            Fault::FrameTooOld { .. } => 7,
+            Fault::PolicySilent { .. } => 8,
+            Fault::ActionNotFinite => 9,
+        }
+    }
+}

@@ -1,0 +1,22 @@
+//! The part of visuomotor that runs on every arm: the control loop, the safety filter, kinematics, time, and the
+//! episode log.
+//!
+//! Responsible for everything between "encoders and a frame were read" and "this joint command may be sent".
+//! Not responsible for any device (`visuomotor-drivers`), for neural networks (`visuomotor-policies`) or for wiring
+//! them together (`visuomotor`, in `launch/`): the outside world enters through the three traits in [`arm`],
+//! [`camera`] and [`policy`].
+//!
+//! Start reading at [`control_loop`]: one tick, on one screen.
+
+pub mod action;
+pub mod arm;
+pub mod camera;
+pub mod clock;
+pub mod fault;
+pub mod kinematics;
+pub mod observation;
+pub mod policy;
+pub mod safety;
+pub mod setpoint;
+pub mod step;
+pub mod units;

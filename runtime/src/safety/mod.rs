@@ -1,0 +1,44 @@
+//! The last word on every command: the only module that can make a [`SafeCommand`].
+
+mod report;
+
+pub use report::{Intervention, LimitSet, SafetyReport};
+
+use crate::arm::Fingers;
+use crate::units::{JointPositions, JointVelocities};
+
+/// A joint command that keeps every limit, and keeps a stop that does.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct SafeCommand<const N: usize> {
+    q: JointPositions<N>,
+    dq: JointVelocities<N>,
+    fingers: Fingers,
+}
+
+impl<const N: usize> SafeCommand<N> {
+    /// Joint positions at the end of this control period.
+    pub fn q(&self) -> &JointPositions<N> {
+        &self.q
+    }
+
+    /// Joint velocities at the end of this control period.
+    pub fn dq(&self) -> &JointVelocities<N> {
+        &self.dq
+    }
+
+    pub fn fingers(&self) -> Fingers {
+        self.fingers
+    }
+}
+
+/// Stop categories of IEC 60204-1, clause 9.2.2.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum StopCategory {
+    /// Remove power at once.
+    Zero = 0,
+    /// Controlled stop, then remove power.
+    One = 1,
+    /// Controlled stop, then hold the position under power.
+    Two = 2,
+}

@@ -1,0 +1,52 @@
+//! What the filter did to one tick's request, in a form that a log can hold.
+
+use crate::fault::Fault;
+
+/// How the command that left differs from what was asked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+#[repr(u8)]
+pub enum Intervention {
+    /// The request passed unchanged.
+    #[default]
+    Nothing = 0,
+    /// Clamped joint by joint.
+    Limited = 1,
+    /// Pulled toward the stored stop plan until the whole arm's certificate held.
+    Shrunk = 2,
+    /// The stored stop plan is being executed.
+    Stopping = 3,
+    /// The arm rests at the end of a stop plan.
+    Stopped = 4,
+}
+
+/// The limits that mattered, as a set of bits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub struct LimitSet(pub u16);
+
+impl LimitSet {
+    pub const POSITION: Self = Self(1);
+    pub const VELOCITY: Self = Self(2);
+    pub const ACCELERATION: Self = Self(4);
+    pub const JERK: Self = Self(8);
+    pub const WORKSPACE: Self = Self(16);
+    pub const TABLE: Self = Self(32);
+    pub const TCP_SPEED: Self = Self(64);
+    pub const NOT_FINITE: Self = Self(128);
+
+    pub fn insert(&mut self, other: Self) {
+        self.0 |= other.0;
+    }
+
+    pub fn contains(self, other: Self) -> bool {
+        self.0 & other.0 == other.0
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Default)]
+pub struct SafetyReport {
+    pub intervention: Intervention,
+    pub limits: LimitSet,
+    /// Bit `i` is set when joint `i` was limited.
+    pub joints: u16,
+    pub fault: Option<Fault>,
+}

@@ -1,0 +1,1 @@
+//! From a 4 Hz goal to a 1 kHz reference.

@@ -1,0 +1,67 @@
+//! The record of one tick: everything that the tick read, decided and sent, in one `Copy` value for the ring.
+
+use crate::arm::{ArmState, Fingers};
+use crate::clock::{Duration, Instant};
+use crate::fault::Fault;
+use crate::observation::TcpPose;
+use crate::safety::{SafetyReport, StopCategory};
+use crate::units::{JointPositions, JointVelocities};
+
+/// What the controller is doing; the arbitration between those who may ask for motion.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+#[repr(u8)]
+pub enum Phase {
+    /// No command has been sent yet.
+    #[default]
+    Idle = 0,
+    /// The pose is held, or a decelerating stop leads there.
+    Hold = 1,
+    /// The tool moves to a pose that the operator or the session asked for.
+    Approach = 2,
+    /// The policy's actions move the tool.
+    Policy = 3,
+    /// A latched fault holds the arm until a person clears it.
+    Faulted = 4,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Step<const N: usize> {
+    pub tick: u64,
+    /// When the tick was due.
+    pub due: Instant,
+    /// Wake-up minus deadline.
+    pub jitter: Duration,
+    pub phase: Phase,
+    /// `None` when the read failed.
+    pub measured: Option<ArmState<N>>,
+    /// `None` when nothing was sent but a stop.
+    pub command: Option<(JointPositions<N>, JointVelocities<N>, Fingers)>,
+    pub stop: Option<StopCategory>,
+    /// Interpolated TCP target of this tick, task frame.
+    pub reference: TcpPose,
+    /// TCP goal of the actions so far, task frame.
+    pub goal: TcpPose,
+    pub report: SafetyReport,
+    pub fault: Option<Fault>,
+    /// Counts since start.
+    pub counters: Counters,
+}
+
+/// Nothing is lost silently: every loss has its counter, counted since start.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub struct Counters {
+    /// Ticks whose deadline had passed by more than a period, and which were skipped.
+    pub missed_ticks: u64,
+    /// Arm reads that failed.
+    pub failed_reads: u64,
+    /// Ticks that used the same encoder sample as the tick before.
+    pub reused_samples: u64,
+    /// Policy decisions that came too late and were dropped.
+    pub late_decisions: u64,
+    /// Actions that were cut to the action scale or the workspace.
+    pub clamped_actions: u64,
+    /// Step records that found the ring full.
+    pub dropped_steps: u64,
+    /// Frames that found the writer's queue full.
+    pub dropped_frames: u64,
+}
