@@ -35,7 +35,10 @@ unsafe impl critical_section::Impl for ProcessSection {
 pub(super) fn reserve_when_real_time() -> Option<Reservation<'static>> {
     // SAFETY: asks for the calling thread's own policy; no pointers.
     let policy = unsafe { libc::sched_getscheduler(0) };
-    let real_time = matches!(policy & !libc::SCHED_RESET_ON_FORK, libc::SCHED_FIFO | libc::SCHED_RR);
+    let real_time = matches!(
+        policy & !libc::SCHED_RESET_ON_FORK,
+        libc::SCHED_FIFO | libc::SCHED_RR
+    );
     real_time.then(|| SECTION.reserve())
 }
 
@@ -53,7 +56,10 @@ pub(super) struct Reservation<'a>(&'a Section);
 
 impl Section {
     const fn new() -> Self {
-        Self { holder: AtomicUsize::new(NOBODY), reserved_for: AtomicUsize::new(NOBODY) }
+        Self {
+            holder: AtomicUsize::new(NOBODY),
+            reserved_for: AtomicUsize::new(NOBODY),
+        }
     }
 
     /// Returns whether this thread was inside already.
@@ -98,8 +104,12 @@ impl Section {
     fn reserve(&self) -> Reservation<'_> {
         let me = thread_token();
         let claim =
-            self.reserved_for.compare_exchange(NOBODY, me, Ordering::SeqCst, Ordering::SeqCst);
-        assert!(claim.is_ok(), "another thread has reserved the critical section");
+            self.reserved_for
+                .compare_exchange(NOBODY, me, Ordering::SeqCst, Ordering::SeqCst);
+        assert!(
+            claim.is_ok(),
+            "another thread has reserved the critical section"
+        );
         // Sleeps instead of spinning: the thread inside may need this very CPU to leave.
         while self.holder.load(Ordering::SeqCst) != NOBODY {
             thread::sleep(Duration::from_micros(50));
@@ -171,7 +181,10 @@ mod tests {
         };
         let reservation = section.reserve();
         assert!(!enters());
-        assert!(!section.enter(), "the reserving thread enters, and the refused one has left");
+        assert!(
+            !section.enter(),
+            "the reserving thread enters, and the refused one has left"
+        );
         section.leave();
         drop(reservation);
         assert!(enters());

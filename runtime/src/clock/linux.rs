@@ -41,7 +41,10 @@ impl LinuxMono {
                 std::ptr::null_mut(),
             )
         };
-        debug_assert!(error == 0 || error == libc::EINTR, "clock_nanosleep: {error}");
+        debug_assert!(
+            error == 0 || error == libc::EINTR,
+            "clock_nanosleep: {error}"
+        );
     }
 }
 
@@ -100,7 +103,10 @@ pub fn unix_time() -> Duration {
 }
 
 fn read_ns(clock: libc::clockid_t) -> u64 {
-    let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+    let mut time = libc::timespec {
+        tv_sec: 0,
+        tv_nsec: 0,
+    };
     // SAFETY: `time` is a valid timespec that outlives the call.
     let result = unsafe { libc::clock_gettime(clock, &mut time) };
     assert_eq!(result, 0, "Linux has always had clock {clock}");

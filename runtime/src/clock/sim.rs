@@ -30,7 +30,10 @@ impl SimMono {
     /// # Panics
     /// Inside of a running simulation, or while a task of the last one still waits (drop it first).
     pub fn reset() {
-        assert!(!executor::is_running(), "a simulation runs on this thread: it cannot be reset");
+        assert!(
+            !executor::is_running(),
+            "a simulation runs on this thread: it cannot be reset"
+        );
         Self::release_due();
         assert!(
             TIMER.with(|timer| timer.is_empty()),
@@ -99,9 +102,9 @@ mod tests {
     fn time_passes_only_by_waiting_and_spending() {
         executor::run::<SimMono>(&mut [pin!(async {
             assert_eq!(SimMono::now(), SimMono::EPOCH);
-            SimMono::spend(Duration::millis(3));
-            SimMono::delay_until(SimMono::EPOCH + Duration::millis(10)).await;
-            assert_eq!(SimMono::now(), SimMono::EPOCH + Duration::millis(10));
+            SimMono::spend(Duration::from_millis(3));
+            SimMono::delay_until(SimMono::EPOCH + Duration::from_millis(10)).await;
+            assert_eq!(SimMono::now(), SimMono::EPOCH + Duration::from_millis(10));
         })]);
         SimMono::reset();
         assert_eq!(SimMono::now(), SimMono::EPOCH);
@@ -109,8 +112,10 @@ mod tests {
 
     #[test]
     fn threads_have_their_own_time() {
-        SimMono::spend(Duration::secs(5));
-        std::thread::spawn(|| assert_eq!(SimMono::now(), SimMono::EPOCH)).join().unwrap();
+        SimMono::spend(Duration::from_secs(5));
+        std::thread::spawn(|| assert_eq!(SimMono::now(), SimMono::EPOCH))
+            .join()
+            .unwrap();
     }
 
     #[test]
@@ -122,9 +127,9 @@ mod tests {
     #[test]
     #[should_panic(expected = "still waits")]
     fn reset_is_refused_while_a_task_of_the_last_run_waits() {
-        let end = SimMono::EPOCH + Duration::millis(1);
+        let end = SimMono::EPOCH + Duration::from_millis(1);
         let mut first = pin!(SimMono::delay_until(end));
-        let mut longer = pin!(SimMono::delay_until(end + Duration::millis(1)));
+        let mut longer = pin!(SimMono::delay_until(end + Duration::from_millis(1)));
         executor::run::<SimMono>(&mut [first.as_mut(), longer.as_mut()]);
         SimMono::reset();
     }

@@ -28,7 +28,11 @@ impl<C: Clock> Ticker<C> {
     /// When the period is zero.
     pub fn new(first: Instant, period: Duration) -> Self {
         assert!(!period.is_zero(), "a ticker needs a period");
-        Self { next_due: first, period, clock: PhantomData }
+        Self {
+            next_due: first,
+            period,
+            clock: PhantomData,
+        }
     }
 
     pub fn period(&self) -> Duration {
@@ -47,7 +51,11 @@ impl<C: Clock> Ticker<C> {
         let missed = late_ns / period_ns;
         let due = self.next_due + Duration::from_ticks(missed * period_ns);
         self.next_due = due + self.period;
-        Tick { due, jitter: Duration::from_ticks(late_ns % period_ns), missed }
+        Tick {
+            due,
+            jitter: Duration::from_ticks(late_ns % period_ns),
+            missed,
+        }
     }
 }
 
@@ -75,7 +83,7 @@ mod tests {
     use std::cell::Cell;
     use std::pin::pin;
 
-    const PERIOD: Duration = Duration::millis(1);
+    const PERIOD: Duration = Duration::from_millis(1);
 
     /// The ticks of a task that computes for `work` after each of them.
     fn ticks_with_work(work: &[Duration]) -> Vec<Tick> {
@@ -98,19 +106,26 @@ mod tests {
         executor::run::<SimMono>(&mut [pin!(async {
             let mut ticker = Ticker::<SimMono>::new(SimMono::EPOCH, PERIOD);
             for k in 0..TICKS {
-                let due = SimMono::EPOCH + Duration::millis(k);
-                let expected = Tick { due, jitter: Duration::from_ticks(0), missed: 0 };
+                let due = SimMono::EPOCH + Duration::from_millis(k);
+                let expected = Tick {
+                    due,
+                    jitter: Duration::ZERO,
+                    missed: 0,
+                };
                 assert_eq!(ticker.tick().await, expected);
             }
         })]);
-        assert_eq!(SimMono::now() - SimMono::EPOCH, Duration::millis(TICKS - 1));
+        assert_eq!(
+            SimMono::now() - SimMono::EPOCH,
+            Duration::from_millis(TICKS - 1)
+        );
         let cpu = thread_cpu_time() - start;
         println!("{} ns CPU a simulated tick", cpu.as_ticks() / TICKS);
     }
 
     #[test]
     fn overruns_skip_deadlines_and_are_counted() {
-        let us = Duration::micros;
+        let us = Duration::from_micros;
         // (work after the tick, the tick's due in ms, jitter, missed)
         let cases = [
             (us(999), 0, us(0), 0),
@@ -123,8 +138,15 @@ mod tests {
         ];
         let ticks = ticks_with_work(&cases.map(|(work, ..)| work));
         for (tick, (_, due_ms, jitter, missed)) in ticks.into_iter().zip(cases) {
-            let due = SimMono::EPOCH + Duration::millis(due_ms);
-            assert_eq!(tick, Tick { due, jitter, missed });
+            let due = SimMono::EPOCH + Duration::from_millis(due_ms);
+            assert_eq!(
+                tick,
+                Tick {
+                    due,
+                    jitter,
+                    missed
+                }
+            );
         }
     }
 
@@ -132,9 +154,11 @@ mod tests {
     fn a_task_that_always_overruns_does_not_starve_a_higher_one() {
         let high_ticks = Cell::new(0);
         executor::run::<SimMono>(&mut [
-            pin!(SimMono::delay_until(SimMono::EPOCH + Duration::millis(100))),
+            pin!(SimMono::delay_until(
+                SimMono::EPOCH + Duration::from_millis(100)
+            )),
             pin!(async {
-                let mut ticker = Ticker::<SimMono>::new(SimMono::EPOCH, Duration::millis(5));
+                let mut ticker = Ticker::<SimMono>::new(SimMono::EPOCH, Duration::from_millis(5));
                 loop {
                     ticker.tick().await;
                     high_ticks.set(high_ticks.get() + 1);
@@ -144,7 +168,7 @@ mod tests {
                 let mut ticker = Ticker::<SimMono>::new(SimMono::EPOCH, PERIOD);
                 loop {
                     ticker.tick().await;
-                    SimMono::spend(Duration::millis(4));
+                    SimMono::spend(Duration::from_millis(4));
                 }
             }),
         ]);
@@ -162,7 +186,7 @@ mod tests {
             let mut grid = 0;
             for (tick, work) in ticks_with_work(&work).into_iter().zip(&work) {
                 grid += tick.missed;
-                prop_assert_eq!(tick.due, SimMono::EPOCH + PERIOD * grid);
+                prop_assert_eq!(tick.due, SimMono::EPOCH + Duration::from_millis(grid));
                 prop_assert!(tick.jitter < PERIOD);
                 let wake = tick.due + tick.jitter;
                 if let Some(free) = wake_before {

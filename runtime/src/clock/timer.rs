@@ -18,7 +18,10 @@ impl<B: TimerQueueBackend<Ticks = u64>> Timer<B> {
     /// rtic-time asks for a `'static` queue. One is leaked per thread, because its list is safe for one thread only:
     /// a wait that is dropped while another thread takes it from the list would be read after it is freed.
     pub fn leak(backend: B) -> &'static Self {
-        let timer = Self { queue: TimerQueue::new(), compare_ns: Cell::new(NEVER) };
+        let timer = Self {
+            queue: TimerQueue::new(),
+            compare_ns: Cell::new(NEVER),
+        };
         timer.queue.initialize(backend);
         Box::leak(Box::new(timer))
     }
