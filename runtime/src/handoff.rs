@@ -61,14 +61,14 @@ impl<T> Stamped<T> {
     }
 }
 
+pub type LatestInput<T> = triple_buffer::Input<Option<Stamped<T>>>;
+pub type LatestOutput<T> = triple_buffer::Output<Option<Stamped<T>>>;
+
 /// A cell that holds the newest value, `None` until the first. Neither end ever waits for the other.
 ///
 /// `write` drops an older value on the writing thread, so what the control thread writes is `Copy`. `read` gives the
 /// newest value again and again: the reader judges its [`Stamped::age`].
-pub fn latest<T: Clone + Send>() -> (
-    triple_buffer::Input<Option<Stamped<T>>>,
-    triple_buffer::Output<Option<Stamped<T>>>,
-) {
+pub fn latest<T: Clone + Send>() -> (LatestInput<T>, LatestOutput<T>) {
     triple_buffer::triple_buffer(&None)
 }
 

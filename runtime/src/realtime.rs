@@ -47,8 +47,8 @@ pub enum Denied {
     )]
     MemoryLimit { limit_bytes: u64 },
     #[error(
-        "CPUs may sleep deeply between ticks ({}: {cause}): as root, or with the udev rule `KERNEL==\"cpu_dma_latency\", \
-         GROUP=\"realtime\", MODE=\"0660\"`; where the device is missing, boot with `cpuidle.off=1`",
+        "CPUs may sleep deeply between ticks ({}: {cause}): run as root, or with the udev rule \
+         `KERNEL==\"cpu_dma_latency\", GROUP=\"realtime\", MODE=\"0660\"`; where the device is missing, boot with `cpuidle.off=1`",
         path.display()
     )]
     CpuLatency { path: PathBuf, cause: io::Error },
@@ -208,7 +208,7 @@ fn effective_capabilities(status: &str) -> Option<u64> {
     u64::from_str_radix(set.trim(), 16).ok()
 }
 
-/// The request for 0 us of wake-up latency lasts for as long as the file is open (kernel: PM Quality of Service).
+/// The request for 0 us of wake-up latency lasts for as long as the file is open (kernel: PM QoS).
 fn hold_cpu_latency(path: &Path) -> Result<File, Denied> {
     OpenOptions::new()
         .write(true)
