@@ -35,7 +35,11 @@ pub struct Action {
 
 impl Action {
     pub const fn hold() -> Self {
-        Self { translation_m: Vector3::new(0.0, 0.0, 0.0), yaw_rad: 0.0, verb: Verb::Move }
+        Self {
+            translation_m: Vector3::new(0.0, 0.0, 0.0),
+            yaw_rad: 0.0,
+            verb: Verb::Move,
+        }
     }
 
     pub fn is_finite(&self) -> bool {
@@ -66,6 +70,12 @@ impl ActionScale {
     /// The four numbers in [-1, 1] of an action; the inverse of [`ActionScale::action`].
     pub fn motion(&self, action: &Action) -> [f64; 4] {
         let t = action.translation_m;
-        [t.x / self.xy_m, t.y / self.xy_m, t.z / self.z_m, action.yaw_rad / self.yaw_rad].map(|m| m.clamp(-1.0, 1.0))
+        [
+            t.x / self.xy_m,
+            t.y / self.xy_m,
+            t.z / self.z_m,
+            action.yaw_rad / self.yaw_rad,
+        ]
+        .map(|m| m.clamp(-1.0, 1.0))
     }
 }

@@ -21,7 +21,11 @@ pub struct Frame {
 
 impl Default for Frame {
     fn default() -> Self {
-        Self { captured_at: Instant::from_ticks(0), sequence: 0, image: Image::default() }
+        Self {
+            captured_at: Instant::from_ticks(0),
+            sequence: 0,
+            image: Image::default(),
+        }
     }
 }
 

@@ -13,9 +13,18 @@ pub enum Fault {
     #[error("joint {joint} measured a value that is not finite")]
     EncoderNotFinite { joint: u8 },
     #[error("joint {joint} lags its command by {error_rad:.3} rad (limit {limit_rad:.3})")]
-    Tracking { joint: u8, error_rad: f64, limit_rad: f64 },
+    Tracking {
+        joint: u8,
+        error_rad: f64,
+        limit_rad: f64,
+    },
     #[error("joint {joint} starts at {q_rad:.4} rad, outside [{lower_rad:.4}, {upper_rad:.4}]")]
-    StartOutsideLimits { joint: u8, q_rad: f64, lower_rad: f64, upper_rad: f64 },
+    StartOutsideLimits {
+        joint: u8,
+        q_rad: f64,
+        lower_rad: f64,
+        upper_rad: f64,
+    },
     #[error("the tool starts {distance_m:.3} m outside the workspace")]
     StartOutsideWorkspace { distance_m: f64 },
     #[error("the newest frame is {age_ms:.0} ms old (limit {limit_ms:.0})")]

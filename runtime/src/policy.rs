@@ -25,8 +25,15 @@ pub enum PolicyError {
     Inference,
     #[error("the network answered with a value that is not finite")]
     NotFinite,
-    #[error("an image of {got_width} x {got_height} where {expected_width} x {expected_height} is expected")]
-    WrongImage { got_width: u32, got_height: u32, expected_width: u32, expected_height: u32 },
+    #[error(
+        "an image of {got_width} x {got_height} where {expected_width} x {expected_height} is expected"
+    )]
+    WrongImage {
+        got_width: u32,
+        got_height: u32,
+        expected_width: u32,
+        expected_height: u32,
+    },
     #[error("this policy needs the simulator's truth and there is none")]
     NoTruth,
 }

@@ -1,1 +1,11 @@
 //! Where the tool is, how it moves with the joints, and which joints bring it somewhere.
+//!
+//! Responsible for geometry alone. Not responsible for limits on the result: [`crate::safety`] has the last word.
+
+pub mod chain;
+pub mod ik;
+pub mod pose;
+mod urdf;
+
+pub use chain::{Chain, JointLimit};
+pub use urdf::ChainError;

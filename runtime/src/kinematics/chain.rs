@@ -1,0 +1,310 @@
+//! A serial chain of `N` moving joints: forward kinematics and the geometric Jacobian.
+//!
+//! Not responsible for reading robot descriptions ([`super::urdf`]) nor for inverse kinematics ([`super::ik`]).
+
+use crate::units::{JointPositions, JointVelocities};
+use nalgebra::{
+    Isometry3, Matrix3, Rotation3, SMatrix, Translation3, UnitQuaternion, Vector3, Vector6,
+};
+
+/// What the robot description allows one joint. For a prismatic joint read m, m/s and N.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct JointLimit {
+    /// Lowest position, rad; minus infinity for a continuous joint.
+    pub lower: f64,
+    /// Highest position, rad; infinity for a continuous joint.
+    pub upper: f64,
+    /// Highest speed, rad/s.
+    pub velocity: f64,
+    /// Highest torque, N·m.
+    pub effort: f64,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Motion {
+    Revolute,
+    Prismatic,
+}
+
+/// A rigid transform as a matrix: composing is cheaper than with quaternions.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) struct Transform {
+    pub r: Matrix3<f64>,
+    pub p: Vector3<f64>,
+}
+
+impl Transform {
+    pub fn identity() -> Self {
+        Self {
+            r: Matrix3::identity(),
+            p: Vector3::zeros(),
+        }
+    }
+
+    pub fn from_isometry(t: &Isometry3<f64>) -> Self {
+        Self {
+            r: t.rotation.to_rotation_matrix().into_inner(),
+            p: t.translation.vector,
+        }
+    }
+
+    pub fn then(&self, next: &Self) -> Self {
+        Self {
+            r: self.r * next.r,
+            p: self.p + self.r * next.p,
+        }
+    }
+
+    fn to_isometry(self) -> Isometry3<f64> {
+        let rotation =
+            UnitQuaternion::from_rotation_matrix(&Rotation3::from_matrix_unchecked(self.r));
+        Isometry3::from_parts(Translation3::from(self.p), rotation)
+    }
+}
+
+/// `N` joints between a base link and a tip link. Every joint moves about or along its own z axis: other axes are
+/// folded into the fixed transforms.
+#[derive(Clone, Debug)]
+pub struct Chain<const N: usize> {
+    /// From joint `i - 1` (after its motion; the base for `i = 0`) to joint `i` at zero.
+    pub(super) fixed: [Transform; N],
+    pub(super) motion: [Motion; N],
+    /// From the last joint to the tip.
+    pub(super) tip: Transform,
+    pub(super) limits: [JointLimit; N],
+    pub(super) names: [String; N],
+}
+
+impl<const N: usize> Chain<N> {
+    pub fn limits(&self) -> &[JointLimit; N] {
+        &self.limits
+    }
+
+    /// Base to tip.
+    pub fn joint_names(&self) -> &[String; N] {
+        &self.names
+    }
+
+    /// `T_base_tip`.
+    pub fn fk(&self, q: &JointPositions<N>) -> Isometry3<f64> {
+        self.last_joint(q, |_, _| ()).then(&self.tip).to_isometry()
+    }
+
+    /// Where the tip is, m, base frame.
+    pub fn tip_position(&self, q: &JointPositions<N>) -> Vector3<f64> {
+        let last = self.last_joint(q, |_, _| ());
+        last.p + last.r * self.tip.p
+    }
+
+    /// `T_base_tip` and `J` with twist = J·dq. Rows: linear velocity of the tip's origin, then angular velocity, both
+    /// in the base frame.
+    pub fn jacobian(&self, q: &JointPositions<N>) -> (Isometry3<f64>, SMatrix<f64, 6, N>) {
+        let mut axes = [Vector3::zeros(); N];
+        let mut origins = [Vector3::zeros(); N];
+        let tip = self
+            .last_joint(q, |i, t| {
+                axes[i] = t.r.column(2).into_owned();
+                origins[i] = t.p;
+            })
+            .then(&self.tip);
+        let mut j = SMatrix::<f64, 6, N>::zeros();
+        for i in 0..N {
+            let (linear, angular) = match self.motion[i] {
+                Motion::Revolute => (axes[i].cross(&(tip.p - origins[i])), axes[i]),
+                Motion::Prismatic => (axes[i], Vector3::zeros()),
+            };
+            j.fixed_view_mut::<3, 1>(0, i).copy_from(&linear);
+            j.fixed_view_mut::<3, 1>(3, i).copy_from(&angular);
+        }
+        (tip.to_isometry(), j)
+    }
+
+    /// For each joint, a distance in m that the tip moves at most per rad of that joint, in any posture (1 for a
+    /// prismatic joint): the length of the unfolded chain beyond the joint's axis.
+    pub fn reach_m(&self) -> [f64; N] {
+        let mut reach = [1.0; N];
+        let mut beyond_m = self.tip.p.norm();
+        let mut next = self.tip.p;
+        for i in (0..N).rev() {
+            if self.motion[i] == Motion::Revolute {
+                let after_next_m = beyond_m - next.norm();
+                reach[i] = next.xy().norm() + after_next_m;
+            } else if self.limits[i].upper.is_finite() {
+                beyond_m += self.limits[i].upper.abs().max(self.limits[i].lower.abs());
+            }
+            next = self.fixed[i].p;
+            beyond_m += next.norm();
+        }
+        reach
+    }
+
+    /// The frame of the last joint after its motion; `visit` sees every joint's frame before it.
+    #[inline]
+    fn last_joint(
+        &self,
+        q: &JointPositions<N>,
+        mut visit: impl FnMut(usize, &Transform),
+    ) -> Transform {
+        let mut t = Transform::identity();
+        for i in 0..N {
+            t = t.then(&self.fixed[i]);
+            visit(i, &t);
+            match self.motion[i] {
+                Motion::Revolute => {
+                    let (s, c) = q[i].sin_cos();
+                    let (x, y) = (t.r.column(0).into_owned(), t.r.column(1).into_owned());
+                    t.r.set_column(0, &(x * c + y * s));
+                    t.r.set_column(1, &(y * c - x * s));
+                }
+                Motion::Prismatic => t.p += t.r.column(2) * q[i],
+            }
+        }
+        t
+    }
+}
+
+/// `dJ/dt · dq`: the tip's acceleration (linear, angular; base frame) while no joint accelerates.
+///
+/// Uses only `J`: for the columns (v, w) of joints i, k with k <= i, dv_i/dq_k = w_k × v_i and dw_i/dq_k = w_k × w_i,
+/// and for k > i, dv_i/dq_k = w_i × v_k (Bruyninckx and De Schutter, "Symbolic differentiation of the velocity
+/// mapping for a serial kinematic chain", 1996).
+pub fn bias_acceleration<const N: usize>(
+    j: &SMatrix<f64, 6, N>,
+    dq: &JointVelocities<N>,
+) -> Vector6<f64> {
+    let linear = |i: usize| j.fixed_view::<3, 1>(0, i).into_owned();
+    let angular = |i: usize| j.fixed_view::<3, 1>(3, i).into_owned();
+    let mut outboard: Vector3<f64> = (0..N).map(|i| linear(i) * dq[i]).sum();
+    let mut omega = Vector3::zeros();
+    let mut bias_linear = Vector3::zeros();
+    let mut bias_angular = Vector3::zeros();
+    for i in 0..N {
+        let (v, w) = (linear(i), angular(i));
+        outboard -= v * dq[i];
+        bias_angular += omega.cross(&w) * dq[i];
+        omega += w * dq[i];
+        bias_linear += (omega.cross(&v) + w.cross(&outboard)) * dq[i];
+    }
+    Vector6::new(
+        bias_linear.x,
+        bias_linear.y,
+        bias_linear.z,
+        bias_angular.x,
+        bias_angular.y,
+        bias_angular.z,
+    )
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+    use crate::kinematics::pose::log;
+    use proptest::prelude::*;
+
+    pub(crate) const IIWA14: &str = include_str!(concat!(
+        env!("CARGO_MANIFEST_DIR"),
+        "/../launch/robots/iiwa14.urdf"
+    ));
+
+    pub(crate) fn iiwa14() -> Chain<7> {
+        Chain::from_urdf(IIWA14, "base_link", "tcp").expect("the shipped URDF")
+    }
+
+    /// A skew chain with a prismatic joint and axes that are not z.
+    fn skew() -> Chain<3> {
+        let text = r#"<robot name="skew">
+            <link name="a"/><link name="b"/><link name="c"/><link name="d"/><link name="e"/>
+            <joint name="one" type="revolute"><parent link="a"/><child link="b"/>
+                <origin xyz="0.1 0.2 0.3" rpy="0.3 -0.2 0.9"/><axis xyz="1 2 -0.5"/>
+                <limit lower="-1" upper="1" velocity="1" effort="1"/></joint>
+            <joint name="two" type="prismatic"><parent link="b"/><child link="c"/>
+                <origin xyz="0 0.2 0.1" rpy="0 1 0"/><axis xyz="0 -1 0"/>
+                <limit lower="-1" upper="1" velocity="1" effort="1"/></joint>
+            <joint name="three" type="continuous"><parent link="c"/><child link="d"/>
+                <origin xyz="0.3 0 0" rpy="1 0 0"/><axis xyz="0 0 -1"/>
+                <limit velocity="1" effort="1"/></joint>
+            <joint name="end" type="fixed"><parent link="d"/><child link="e"/>
+                <origin xyz="0.1 0.1 0.1" rpy="0.1 0.2 0.3"/></joint>
+            </robot>"#;
+        Chain::from_urdf(text, "a", "e").expect("a valid URDF")
+    }
+
+    fn differences<const N: usize>(chain: &Chain<N>, q: JointPositions<N>) -> f64 {
+        const H: f64 = 1e-6;
+        let (t, j) = chain.jacobian(&q);
+        let mut worst = (chain.tip_position(&q) - t.translation.vector).amax();
+        worst = worst.max(log(&(chain.fk(&q).inverse() * t)).amax());
+        for i in 0..N {
+            let (mut up, mut down) = (q, q);
+            up[i] += H;
+            down[i] -= H;
+            let (up, down) = (chain.fk(&up), chain.fk(&down));
+            let linear = (up.translation.vector - down.translation.vector) / (2.0 * H);
+            let angular = (up.rotation * down.rotation.inverse()).scaled_axis() / (2.0 * H);
+            worst = worst.max((j.fixed_view::<3, 1>(0, i) - linear).amax());
+            worst = worst.max((j.fixed_view::<3, 1>(3, i) - angular).amax());
+        }
+        worst
+    }
+
+    fn bias_difference<const N: usize>(
+        chain: &Chain<N>,
+        q: JointPositions<N>,
+        dq: JointVelocities<N>,
+    ) -> f64 {
+        const H: f64 = 1e-6;
+        let at = |t: f64| chain.jacobian(&JointPositions(q.0 + dq.0 * t)).1 * dq.0;
+        let numeric = (at(H) - at(-H)) / (2.0 * H);
+        (numeric - bias_acceleration(&chain.jacobian(&q).1, &dq)).amax()
+    }
+
+    fn joints<const N: usize>(scale: f64) -> impl Strategy<Value = [f64; N]> {
+        proptest::array::uniform(-scale..scale)
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(64))]
+
+        #[test]
+        fn jacobian_equals_finite_differences(q in joints::<7>(3.0), s in joints::<3>(1.0)) {
+            prop_assert!(differences(&iiwa14(), q.into()) < 1e-8);
+            prop_assert!(differences(&skew(), s.into()) < 1e-8);
+        }
+
+        #[test]
+        fn bias_acceleration_equals_finite_differences(
+            q in joints::<7>(3.0), dq in joints::<7>(2.0), s in joints::<3>(1.0), ds in joints::<3>(2.0),
+        ) {
+            prop_assert!(bias_difference(&iiwa14(), q.into(), dq.into()) < 1e-6);
+            prop_assert!(bias_difference(&skew(), s.into(), ds.into()) < 1e-6);
+        }
+
+        #[test]
+        fn no_column_is_longer_than_the_reach(q in joints::<7>(3.0), s in joints::<3>(1.0)) {
+            fn check<const N: usize>(chain: &Chain<N>, q: JointPositions<N>) -> bool {
+                let j = chain.jacobian(&q).1;
+                (0..N).all(|i| j.fixed_view::<3, 1>(0, i).norm() <= chain.reach_m()[i] + 1e-12)
+            }
+            prop_assert!(check(&iiwa14(), q.into()));
+            prop_assert!(check(&skew(), s.into()));
+        }
+    }
+
+    #[test]
+    fn iiwa_at_zero_stands_upright() {
+        let t = iiwa14().fk(&JointPositions::zeros());
+        let expected = Vector3::new(0.0, 0.0, 0.36 + 0.42 + 0.40 + 0.126 + 0.20);
+        assert!((t.translation.vector - expected).amax() < 1e-12, "{t}");
+        assert_eq!(iiwa14().joint_names()[6], "joint_7");
+        assert!((iiwa14().limits()[3].velocity.to_degrees() - 75.0).abs() < 1e-9);
+    }
+
+    #[test]
+    fn reach_counts_only_what_an_axis_can_sweep() {
+        let reach = iiwa14().reach_m();
+        let expected = [1.146, 1.146, 0.726, 0.726, 0.326, 0.326, 0.0];
+        for (r, e) in reach.iter().zip(expected) {
+            assert!((r - e).abs() < 1e-9, "{reach:?}");
+        }
+    }
+}
