@@ -12,6 +12,8 @@ pub mod action;
 pub mod arm;
 pub mod camera;
 pub mod clock;
+pub mod control_loop;
+pub mod controller;
 pub mod fault;
 pub mod handoff;
 pub mod kinematics;

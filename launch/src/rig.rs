@@ -1,0 +1,298 @@
+//! One episode in simulated time: physics, camera, policy and controller as tasks on one thread.
+//!
+//! Responsible for the order of things in an episode and for judging its end in the physics. Controller, loop and
+//! policy are the very ones that drive an arm; here only the clock jumps. Everything random follows from the episode's
+//! seed, so an episode repeats byte for byte.
+//!
+//! Not responsible for real time ([`crate::session`]), for statistics ([`crate::report`]) or for files.
+
+use crate::config::Launch;
+use crate::report::{EpisodeResult, Evidence};
+use crate::wiring::{self, WiringError};
+use rand::{RngExt, SeedableRng};
+use rand_xoshiro::Xoshiro256PlusPlus;
+use rtic_monotonics::{Monotonic, Timebase};
+use sha2::{Digest, Sha256};
+use std::cell::{Cell, RefCell};
+use std::pin::pin;
+use visuomotor_drivers::sim::{self, SimArm, SimCamera, SimObserver, Split, View, World};
+use visuomotor_runtime::action::{Action, Verb};
+use visuomotor_runtime::arm::Fingers;
+use visuomotor_runtime::camera::{Camera, Frame, Image};
+use visuomotor_runtime::clock::linux::{LinuxMono, thread_cpu_time};
+use visuomotor_runtime::clock::{Clock, Duration, Instant, SimMono, Ticker, executor};
+use visuomotor_runtime::control_loop::{self, Exchange};
+use visuomotor_runtime::controller::{Outputs, Request};
+use visuomotor_runtime::observation::{GripperObservation, Observation, SceneTruth};
+use visuomotor_runtime::policy::{Decision, Policy};
+use visuomotor_runtime::step::{Phase, Step};
+
+/// When the first decision falls due: the controller has armed itself and the physics have taken a few steps.
+const FIRST_DECISION: Duration = Duration::millis(100);
+/// The gripper holds still for this long before the end is judged.
+const SETTLE: Duration = Duration::millis(250);
+/// In mid-approach the open fingers are lower than this, m, task frame.
+const MID_APPROACH_M: f64 = 0.11;
+
+/// Sees an episode go by. Every method has a default that ignores what it is shown.
+pub trait Observer {
+    fn ticked(&mut self, _step: &Step<7>) {}
+    fn decided(&mut self, _observation: &Observation<'_>, _decision: &Decision, _decided_at: Instant) {}
+    /// The people's view at the last decision, when the rig was built with one.
+    fn viewed(&mut self, _view: &Image) {}
+}
+
+pub struct Rig<'a> {
+    launch: &'a Launch,
+    split: Split,
+    policy: Box<dyn Policy>,
+    arm: SimArm,
+    camera: SimCamera,
+    spectator: Option<SimCamera>,
+    observer: SimObserver,
+}
+
+/// What the tasks of an episode share; they run on one thread.
+#[derive(Default)]
+struct Shared {
+    gripper: Cell<Option<GripperObservation>>,
+    decision: Cell<Option<Decision>>,
+    request: Cell<Option<Request>>,
+    phase: Cell<Phase>,
+    ended: Cell<bool>,
+}
+
+struct Link<'a, 'b> {
+    shared: &'a Shared,
+    observer: &'a RefCell<&'b mut dyn Observer>,
+}
+
+impl Exchange<7> for Link<'_, '_> {
+    fn decision(&mut self) -> Option<Decision> {
+        self.shared.decision.take()
+    }
+
+    fn request(&mut self) -> Option<Request> {
+        self.shared.request.take()
+    }
+
+    fn publish(&mut self, outputs: &Outputs<7>) {
+        self.shared.gripper.set(outputs.observation);
+        self.shared.phase.set(outputs.step.phase);
+        self.observer.borrow_mut().ticked(&outputs.step);
+    }
+
+    fn ended(&self) -> bool {
+        self.shared.ended.get()
+    }
+}
+
+impl<'a> Rig<'a> {
+    /// With `view_px` observers are shown a square view of that size at every decision.
+    pub fn new(
+        launch: &'a Launch,
+        split: Split,
+        policy: Box<dyn Policy>,
+        view_px: Option<u32>,
+    ) -> Result<Self, WiringError> {
+        let world = World::build(wiring::scene(launch)?, split, 0)?;
+        let mut parts = sim::Rig::new(world);
+        let seat = parts.camera(View::Policy);
+        let spectator = view_px.map(|size_px| parts.camera(View::Spectator { size_px }));
+        let observer = parts.observer();
+        let (arm, _) = parts.split();
+        Ok(Self {
+            launch,
+            split,
+            policy,
+            arm,
+            camera: seat.open()?,
+            spectator: spectator.map(|seat| seat.open()).transpose()?,
+            observer,
+        })
+    }
+
+    /// Runs the episode of `seed`. `perturb` is the probability that the object nearest to the fingers is displaced by
+    /// 5 cm in mid-approach.
+    pub fn episode(
+        &mut self,
+        seed: u64,
+        perturb: f64,
+        observer: &mut dyn Observer,
+    ) -> Result<EpisodeResult, WiringError> {
+        let wall_start = LinuxMono::now();
+        let mut rng = Xoshiro256PlusPlus::seed_from_u64(seed);
+        let scene = wiring::scene(self.launch)?;
+        let mut world = Box::new(World::build(scene, self.split, seed)?);
+        let start = wiring::draw_start(self.launch, &mut rng);
+        world.place_arm(wiring::start_joints(self.launch, &start, &mut rng)?.0.into());
+        SimMono::reset();
+        self.arm.replace(world, SimMono::EPOCH);
+        let mut controller = wiring::controller(self.launch)?;
+        let latency = scene.latency.draw(&mut rng);
+        let push = (rng.random::<f64>() < perturb).then(|| rng.random::<u64>());
+        self.policy.reset(rng.random());
+
+        let shared = Shared::default();
+        let observer = RefCell::new(observer);
+        let push_due = Cell::new(None);
+        let mut arm = PushableArm { arm: &mut self.arm, push: &push_due };
+        let mut link = Link { shared: &shared, observer: &observer };
+        let mut player = Player {
+            launch: self.launch,
+            policy: self.policy.as_mut(),
+            camera: &mut self.camera,
+            spectator: self.spectator.as_mut(),
+            judge: &mut self.observer,
+            shared: &shared,
+            observer: &observer,
+            push,
+            push_due: &push_due,
+            log: Log::default(),
+        };
+        let ticker = Ticker::<SimMono>::new(SimMono::EPOCH, self.launch.control_period());
+        executor::run::<SimMono>(&mut [
+            pin!(control_loop::control(ticker, &mut arm, &mut controller, &mut link)),
+            pin!(player.play::<SimMono>(SimMono::EPOCH + FIRST_DECISION, latency)),
+        ]);
+        let log = player.log;
+        let end = self.arm.world().judge();
+        let evidence = Evidence {
+            success: end.success,
+            faulted: shared.phase.get() == Phase::Faulted,
+            terminated: log.terminated,
+            closes: log.closes,
+            held_at_end: end.gripped.is_some(),
+            held_ever: log.max_held_height_m > 0.0,
+            reachable: end.objects_outside < self.arm.world().scene().objects_len(),
+        };
+        Ok(EpisodeResult {
+            seed,
+            class: evidence.class(),
+            steps: log.steps,
+            closes: log.closes,
+            terminated: log.terminated,
+            held_height_m: end.held_height_m,
+            max_held_height_m: log.max_held_height_m.max(end.held_height_m),
+            policy_tick_ms: log.policy_tick_ms,
+            sim_s: (SimMono::now() - SimMono::EPOCH).as_ticks() as f64 * 1e-9,
+            wall_s: (LinuxMono::now() - wall_start).as_ticks() as f64 * 1e-9,
+            actions_sha256: hex(&log.actions.finalize()),
+        })
+    }
+}
+
+/// The policy's side of an episode: looks, decides, and waits for the end.
+struct Player<'a, 'b> {
+    launch: &'a Launch,
+    policy: &'a mut dyn Policy,
+    camera: &'a mut SimCamera,
+    spectator: Option<&'a mut SimCamera>,
+    judge: &'a mut SimObserver,
+    shared: &'a Shared,
+    observer: &'a RefCell<&'b mut dyn Observer>,
+    /// Seed of the push that this episode gets, until it is given.
+    push: Option<u64>,
+    push_due: &'a Cell<Option<u64>>,
+    log: Log,
+}
+
+#[derive(Default)]
+struct Log {
+    steps: u32,
+    closes: u32,
+    terminated: bool,
+    max_held_height_m: f64,
+    policy_tick_ms: Vec<f32>,
+    actions: Sha256,
+}
+
+impl Player<'_, '_> {
+    async fn play<C: Clock>(&mut self, first: Instant, latency: Latency) {
+        let period = self.launch.action_period();
+        let (mut frame, mut view, mut truth) = (Frame::default(), Frame::default(), SceneTruth::default());
+        self.shared.request.set(Some(Request::StartPolicy));
+        let mut due = first;
+        for step in 0..self.launch.task.steps_max {
+            C::delay_until(due - latency.image).await;
+            let seen = self.camera.capture(C::now(), &mut frame);
+            C::delay_until(due).await;
+            self.note_held();
+            let (Ok(()), Some(gripper)) = (seen, self.shared.gripper.get()) else { break };
+            let truth = self.judge.truth(&mut truth).map(|_| &truth);
+            let observation = Observation { frame: &frame, gripper, step, truth };
+            self.maybe_push(&gripper);
+            let cpu = thread_cpu_time();
+            let decided = self.policy.decide(&observation);
+            self.log.policy_tick_ms.push((thread_cpu_time() - cpu).as_ticks() as f32 * 1e-6);
+            let Ok(decision) = decided else { break };
+            self.log.note(&decision.action, gripper.fingers);
+            self.observer.borrow_mut().decided(&observation, &decision, due + latency.action);
+            if let Some(spectator) = self.spectator.as_deref_mut()
+                && spectator.capture(C::now(), &mut view).is_ok()
+            {
+                self.observer.borrow_mut().viewed(&view.image);
+            }
+            C::delay_until(due + latency.action).await;
+            self.shared.decision.set(Some(decision));
+            due += period;
+            if decision.action.verb == Verb::Terminate || self.shared.phase.get() == Phase::Faulted {
+                break;
+            }
+        }
+        C::delay_until(due).await;
+        self.shared.request.set(Some(Request::Hold));
+        C::delay_until(due + SETTLE).await;
+        self.note_held();
+        self.shared.ended.set(true);
+    }
+
+    fn note_held(&mut self) {
+        if let Some(judgement) = self.judge.judge() {
+            self.log.max_held_height_m = self.log.max_held_height_m.max(judgement.held_height_m);
+        }
+    }
+
+    fn maybe_push(&mut self, gripper: &GripperObservation) {
+        if gripper.fingers == Fingers::Open && gripper.measured.position_m.z < MID_APPROACH_M {
+            if let Some(seed) = self.push.take() {
+                self.push_due.set(Some(seed));
+            }
+        }
+    }
+}
+
+impl Log {
+    fn note(&mut self, action: &Action, fingers: Fingers) {
+        self.steps += 1;
+        self.closes += u32::from(action.verb == Verb::Close && fingers == Fingers::Open);
+        self.terminated |= action.verb == Verb::Terminate;
+        for number in action.translation_m.iter().chain([&action.yaw_rad]) {
+            self.actions.update(number.to_le_bytes());
+        }
+        self.actions.update([action.verb as u8]);
+    }
+}
+
+/// The simulated arm, and somebody who displaces an object when told to.
+struct PushableArm<'a> {
+    arm: &'a mut SimArm,
+    push: &'a Cell<Option<u64>>,
+}
+
+impl Arm<7> for PushableArm<'_> {
+    fn read(&mut self, now: Instant) -> Result<ArmState<7>, ArmError> {
+        if let Some(seed) = self.push.take() {
+            self.arm.world_mut().push_nearest(seed);
+        }
+        self.arm.read(now)
+    }
+
+    fn write(&mut self, command: &SafeCommand<7>) -> Result<(), ArmError> {
+        self.arm.write(command)
+    }
+
+    fn stop(&mut self, category: StopCategory) {
+        self.arm.stop(category);
+    }
+}

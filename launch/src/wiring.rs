@@ -1,0 +1,84 @@
+//! Turns a validated launch file into parts that run: the only file that names concrete drivers.
+//!
+//! Not responsible for what the parts do, nor for checking the launch file ([`crate::config`]).
+
+use crate::config::{JOINTS, Launch};
+use nalgebra::Vector3;
+use rand::{Rng, RngExt};
+use visuomotor_runtime::controller::{Controller, ControllerConfig, GoalLimits, Watchdogs};
+use visuomotor_runtime::kinematics::ik::{self, IkError};
+use visuomotor_runtime::kinematics::pose;
+use visuomotor_runtime::observation::TcpPose;
+use visuomotor_runtime::safety::{LimitsError, Safety};
+use visuomotor_runtime::units::JointPositions;
+
+/// Attempts of the position solver from random joint positions.
+const RESTARTS: u32 = 50;
+
+#[derive(Debug, thiserror::Error)]
+pub enum WiringError {
+    #[error(transparent)]
+    Limits(#[from] LimitsError),
+    #[error("the start pose {pose:?} cannot be reached: {error}")]
+    Start { pose: TcpPose, error: IkError },
+    #[error("{0} has no [scene] table: there is nothing to simulate")]
+    NoScene(String),
+    #[cfg(feature = "sim")]
+    #[error(transparent)]
+    Scene(#[from] visuomotor_drivers::sim::SceneError),
+    #[cfg(feature = "sim")]
+    #[error(transparent)]
+    Render(#[from] visuomotor_drivers::sim::RenderError),
+}
+
+pub fn controller(launch: &Launch) -> Result<Controller<JOINTS>, WiringError> {
+    let period = launch.control_period();
+    let safety = Safety::new(launch.chain.clone(), launch.limits, launch.workspace, launch.T_base_task(), period)?;
+    let config = ControllerConfig {
+        T_base_task: launch.T_base_task(),
+        period,
+        goal: GoalLimits {
+            position_min_m: Vector3::from(launch.task.goal_low_m),
+            position_max_m: Vector3::from(launch.task.goal_high_m),
+            yaw_max_rad: launch.task.goal_yaw_max_rad,
+            scale: launch.action,
+        },
+        setpoint: launch.setpoint,
+        watchdogs: Watchdogs {
+            arm_silence_max: crate::config::duration_ms(launch.watchdogs.arm_silence_ms_max),
+            policy_silence_max: crate::config::duration_ms(launch.watchdogs.policy_silence_ms_max),
+            frame_age_max: crate::config::duration_ms(launch.watchdogs.frame_age_ms_max),
+            tracking_max_rad: launch.watchdogs.tracking_rad_max,
+        },
+        posture: launch.home(),
+        dq_max: launch.limits.dq_max(),
+    };
+    Ok(Controller::new(config, launch.chain.clone(), safety))
+}
+
+/// A tool pose drawn from the launch file's start box.
+pub fn draw_start(launch: &Launch, rng: &mut impl Rng) -> TcpPose {
+    let task = &launch.task;
+    let mut between = |low: f64, high: f64| low + (high - low) * rng.random::<f64>();
+    TcpPose {
+        position_m: Vector3::from_fn(|axis, _| between(task.start_low_m[axis], task.start_high_m[axis])),
+        yaw_rad: between(-task.start_yaw_max_rad, task.start_yaw_max_rad),
+    }
+}
+
+/// Joint positions that hold the tool at `start`, near the home posture.
+pub fn start_joints(
+    launch: &Launch,
+    start: &TcpPose,
+    rng: &mut impl Rng,
+) -> Result<JointPositions<JOINTS>, WiringError> {
+    let goal = pose::tool_pose(&launch.T_base_task(), start);
+    let limits = launch.limits.of_chain(&launch.chain);
+    ik::solve_pose(&launch.chain, &goal, &launch.home(), &limits, rng, RESTARTS)
+        .map_err(|error| WiringError::Start { pose: *start, error })
+}
+
+#[cfg(feature = "sim")]
+pub fn scene(launch: &Launch) -> Result<&visuomotor_drivers::sim::SceneConfig, WiringError> {
+    launch.scene.as_ref().ok_or_else(|| WiringError::NoScene(launch.source.path.display().to_string()))
+}
