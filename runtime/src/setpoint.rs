@@ -1,1 +1,289 @@
-//! From a 4 Hz goal to a 1 kHz reference.
+//! From a 4 Hz goal to a 1 kHz reference: a jerk-limited motion of the straight-down tool that is re-planned from the
+//! moving state whenever the goal changes, so that the tool does not stop between actions.
+//!
+//! Not responsible for what the joints can do ([`crate::kinematics::ik`]) nor for any safety limit ([`crate::safety`]).
+
+use crate::clock::Instant;
+use crate::observation::TcpPose;
+use nalgebra::Vector3;
+use rsruckig::prelude::{
+    DataArrayOrVec, InputParameter, Ruckig, RuckigResult, Synchronization, ThrowErrorHandler,
+    Trajectory,
+};
+
+/// x, y, z, yaw.
+const AXES: usize = 4;
+
+/// How briskly the reference moves; each of x, y and z keeps the linear limits by itself.
+#[derive(Clone, Copy, Debug, PartialEq, serde::Serialize, serde::Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct SetpointLimits {
+    pub velocity_m_per_s: f64,
+    pub acceleration_m_per_s2: f64,
+    pub jerk_m_per_s3: f64,
+    pub yaw_velocity_rad_per_s: f64,
+    pub yaw_acceleration_rad_per_s2: f64,
+    pub yaw_jerk_rad_per_s3: f64,
+}
+
+impl Default for SetpointLimits {
+    fn default() -> Self {
+        Self {
+            velocity_m_per_s: 0.30,
+            acceleration_m_per_s2: 4.0,
+            jerk_m_per_s3: 120.0,
+            yaw_velocity_rad_per_s: 2.5,
+            yaw_acceleration_rad_per_s2: 30.0,
+            yaw_jerk_rad_per_s3: 900.0,
+        }
+    }
+}
+
+/// Where the tool should be at one instant, and how that changes. Task frame; velocity and acceleration are
+/// (x, y, z, yaw) in m/s and rad/s, m/s² and rad/s².
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct TcpReference {
+    pub pose: TcpPose,
+    pub velocity: [f64; AXES],
+    pub acceleration: [f64; AXES],
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum SetpointError {
+    #[error("the goal is not finite")]
+    NotFinite,
+    #[error("no motion to the goal was found")]
+    NoPlan,
+}
+
+/// Planning and sampling allocate nothing.
+pub struct Setpoint {
+    planner: Ruckig<AXES, ThrowErrorHandler>,
+    input: InputParameter<AXES>,
+    plan: Trajectory<AXES>,
+    /// Where the next plan is made, so that a failed attempt leaves the current one whole.
+    draft: Trajectory<AXES>,
+    planned_at: Instant,
+}
+
+impl Setpoint {
+    /// A reference that rests at the task frame's origin until [`Setpoint::reset`].
+    pub fn new(limits: SetpointLimits) -> Self {
+        let l = limits;
+        let axes = |linear, yaw| DataArrayOrVec::Stack([linear, linear, linear, yaw]);
+        let mut input = InputParameter::new(None);
+        // Each axis takes the time it needs: a long turn does not slow the approach.
+        input.synchronization = Synchronization::None;
+        input.max_velocity = axes(l.velocity_m_per_s, l.yaw_velocity_rad_per_s);
+        input.max_acceleration = axes(l.acceleration_m_per_s2, l.yaw_acceleration_rad_per_s2);
+        input.max_jerk = axes(l.jerk_m_per_s3, l.yaw_jerk_rad_per_s3);
+        let mut setpoint = Self {
+            planner: Ruckig::new(None, 1e-3),
+            input,
+            plan: Trajectory::new(None),
+            draft: Trajectory::new(None),
+            planned_at: Instant::from_ticks(0),
+        };
+        let origin = TcpPose {
+            position_m: Vector3::zeros(),
+            yaw_rad: 0.0,
+        };
+        let planned = setpoint.reset(setpoint.planned_at, origin);
+        assert!(
+            planned.is_ok(),
+            "setpoint limits must be positive: {limits:?}"
+        );
+        setpoint
+    }
+
+    /// The reference rests at `pose` from `now` on.
+    pub fn reset(&mut self, now: Instant, pose: TcpPose) -> Result<(), SetpointError> {
+        let at = coordinates(&pose);
+        self.plan_from(
+            now,
+            TcpReference {
+                pose,
+                velocity: [0.0; AXES],
+                acceleration: [0.0; AXES],
+            },
+            at,
+        )
+    }
+
+    /// From `now` on the reference leads, from its present motion, to rest at `goal`. On an error it keeps its old goal.
+    pub fn retarget(&mut self, now: Instant, goal: TcpPose) -> Result<(), SetpointError> {
+        self.plan_from(now, self.sample(now), coordinates(&goal))
+    }
+
+    /// The reference at `now`; before the last plan's start it is that start, after its end it rests at the goal.
+    pub fn sample(&self, now: Instant) -> TcpReference {
+        let elapsed = now
+            .checked_duration_since(self.planned_at)
+            .map_or(0.0, |d| d.as_ticks() as f64 * 1e-9);
+        let mut p = DataArrayOrVec::Stack([0.0; AXES]);
+        let mut v = DataArrayOrVec::Stack([0.0; AXES]);
+        let mut a = DataArrayOrVec::Stack([0.0; AXES]);
+        self.plan.at_time(
+            elapsed,
+            &mut Some(&mut p),
+            &mut Some(&mut v),
+            &mut Some(&mut a),
+            &mut None,
+            &mut None,
+        );
+        TcpReference {
+            pose: TcpPose {
+                position_m: Vector3::new(p[0], p[1], p[2]),
+                yaw_rad: p[3],
+            },
+            velocity: std::array::from_fn(|axis| v[axis]),
+            acceleration: std::array::from_fn(|axis| a[axis]),
+        }
+    }
+
+    fn plan_from(
+        &mut self,
+        now: Instant,
+        from: TcpReference,
+        goal: [f64; AXES],
+    ) -> Result<(), SetpointError> {
+        if !goal.iter().all(|x| x.is_finite()) {
+            return Err(SetpointError::NotFinite);
+        }
+        self.input.current_position = DataArrayOrVec::Stack(coordinates(&from.pose));
+        self.input.current_velocity = DataArrayOrVec::Stack(from.velocity);
+        self.input.current_acceleration = DataArrayOrVec::Stack(from.acceleration);
+        self.input.target_position = DataArrayOrVec::Stack(goal);
+        match self.planner.calculate(&self.input, &mut self.draft) {
+            Ok(RuckigResult::Working | RuckigResult::Finished) => {
+                std::mem::swap(&mut self.plan, &mut self.draft);
+                self.planned_at = now;
+                Ok(())
+            }
+            _ => Err(SetpointError::NoPlan),
+        }
+    }
+}
+
+fn coordinates(pose: &TcpPose) -> [f64; AXES] {
+    [
+        pose.position_m.x,
+        pose.position_m.y,
+        pose.position_m.z,
+        pose.yaw_rad,
+    ]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn at_ms(ms: u64) -> Instant {
+        Instant::from_ticks(ms * 1_000_000)
+    }
+
+    fn pose(c: [f64; AXES]) -> TcpPose {
+        TcpPose {
+            position_m: Vector3::new(c[0], c[1], c[2]),
+            yaw_rad: c[3],
+        }
+    }
+
+    #[test]
+    fn goals_in_one_direction_do_not_stop_the_tool_between_them() {
+        let mut setpoint = Setpoint::new(SetpointLimits::default());
+        let mut slowest = f64::INFINITY;
+        for step in 1..=8_u64 {
+            let now = at_ms(250 * step);
+            setpoint
+                .retarget(now, pose([0.0, 0.0, 0.06 * step as f64, 0.0]))
+                .expect("a plan");
+            if step > 2 {
+                slowest = (0..250)
+                    .map(|ms| setpoint.sample(at_ms(250 * step + ms)).velocity[2])
+                    .fold(slowest, f64::min);
+            }
+        }
+        assert!(slowest > 0.05, "{slowest}");
+    }
+
+    #[test]
+    fn it_ends_at_rest_at_the_goal() {
+        let mut setpoint = Setpoint::new(SetpointLimits::default());
+        setpoint
+            .reset(at_ms(5), pose([0.1, 0.0, 0.2, 1.0]))
+            .expect("a plan");
+        assert_eq!(setpoint.sample(at_ms(0)).pose, pose([0.1, 0.0, 0.2, 1.0]));
+        setpoint
+            .retarget(at_ms(10), pose([0.0, 0.1, 0.1, -2.0]))
+            .expect("a plan");
+        let end = setpoint.sample(at_ms(5_000));
+        assert!(
+            coordinates(&end.pose)
+                .iter()
+                .zip([0.0, 0.1, 0.1, -2.0])
+                .all(|(a, b)| (a - b).abs() < 1e-12),
+            "{end:?}"
+        );
+        assert!(
+            end.velocity
+                .iter()
+                .chain(&end.acceleration)
+                .all(|x| x.abs() < 1e-9),
+            "{end:?}"
+        );
+    }
+
+    #[test]
+    fn a_goal_that_is_not_finite_changes_nothing() {
+        let mut setpoint = Setpoint::new(SetpointLimits::default());
+        setpoint
+            .retarget(at_ms(0), pose([0.1, 0.0, 0.0, 0.0]))
+            .expect("a plan");
+        let before = setpoint.sample(at_ms(100));
+        for bad in [f64::NAN, f64::INFINITY, f64::NEG_INFINITY] {
+            assert_eq!(
+                setpoint.retarget(at_ms(50), pose([0.0, bad, 0.0, 0.0])),
+                Err(SetpointError::NotFinite)
+            );
+            assert_eq!(
+                setpoint.reset(at_ms(50), pose([0.0, 0.0, 0.0, bad])),
+                Err(SetpointError::NotFinite)
+            );
+        }
+        assert_eq!(setpoint.sample(at_ms(100)), before);
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(32))]
+
+        /// Any goals, at any instants: every limit holds, and position, velocity and acceleration are continuous.
+        #[test]
+        fn limits_hold_whatever_the_goals(
+            goals in proptest::collection::vec((proptest::array::uniform4(-0.2..0.2), 1_u64..400), 1..20),
+        ) {
+            let limits = SetpointLimits::default();
+            let mut setpoint = Setpoint::new(limits);
+            let mut last = setpoint.sample(at_ms(0));
+            let mut ms = 0;
+            for (mut goal, hold_ms) in goals {
+                goal[3] *= 10.0;
+                setpoint.retarget(at_ms(ms), pose(goal)).expect("a plan");
+                for _ in 0..hold_ms {
+                    ms += 1;
+                    let next = setpoint.sample(at_ms(ms));
+                    let (p, before) = (coordinates(&next.pose), coordinates(&last.pose));
+                    for axis in 0..AXES {
+                        let (v, a, j) = if axis < 3 { (0.30, 4.0, 120.0) } else { (2.5, 30.0, 900.0) };
+                        prop_assert!(next.velocity[axis].abs() <= v + 1e-9);
+                        prop_assert!(next.acceleration[axis].abs() <= a + 1e-9);
+                        prop_assert!((next.acceleration[axis] - last.acceleration[axis]).abs() <= j * 1e-3 + 1e-9);
+                        prop_assert!((p[axis] - before[axis] - last.velocity[axis] * 1e-3).abs() <= a * 0.5e-6 + 1e-9);
+                    }
+                    last = next;
+                }
+            }
+        }
+    }
+}

@@ -1,7 +1,16 @@
 //! The last word on every command: the only module that can make a [`SafeCommand`].
+//!
+//! Not responsible for wanting anything, nor for a certified safety function: that is hardware's.
 
+mod certificate;
+mod filter;
+mod joint;
+pub mod limits;
 mod report;
+mod stop_plan;
 
+pub use filter::{CommandState, Request, Safety, Verdict};
+pub use limits::{JointBounds, Limits, LimitsConfig, LimitsError, Workspace};
 pub use report::{Intervention, LimitSet, SafetyReport};
 
 use crate::arm::Fingers;
