@@ -1,1 +1,7 @@
 //! Arms and cameras for visuomotor. Each device is a feature.
+//!
+//! Responsible for speaking to devices, real or simulated, in bounded time and with honest time stamps.
+//! Not responsible for what they are told to do: limits and stops are decided in `visuomotor_runtime::safety`.
+
+#[cfg(feature = "sim")]
+pub mod sim;

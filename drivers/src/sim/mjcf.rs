@@ -1,0 +1,144 @@
+//! The text of a whole model: options, tray, table, lamp, cameras, arm, objects.
+//!
+//! Not responsible for chance: every number was drawn before.
+
+use super::iiwa14;
+use nalgebra::{UnitQuaternion, Vector3};
+use std::fmt::Write;
+
+/// Inner half size and height of the tray's walls, m.
+pub const TRAY_HALF_M: f64 = 0.14;
+const WALL_HEIGHT_M: f64 = 0.03;
+pub const POLICY_CAMERA: &str = "policy";
+pub const SPECTATOR_CAMERA: &str = "spectator";
+
+pub struct Camera {
+    pub position_m: Vector3<f64>,
+    pub target_m: Vector3<f64>,
+    pub fovy_deg: f64,
+}
+
+pub struct PlacedObject<'a> {
+    pub mjcf: &'a str,
+    pub position_m: Vector3<f64>,
+    pub rotation: UnitQuaternion<f64>,
+}
+
+pub struct Drawn<'a> {
+    pub timestep_s: f64,
+    pub tray_in_base_m: [f64; 3],
+    pub floor_rgb: [f64; 3],
+    pub wall_rgb: [f64; 3],
+    pub table_rgb: [f64; 3],
+    pub lamp: f64,
+    pub lamp_m: Vector3<f64>,
+    pub camera: Camera,
+    pub objects: Vec<PlacedObject<'a>>,
+}
+
+impl Drawn<'_> {
+    pub fn text(&self) -> String {
+        let mut mjcf = String::with_capacity(16 * 1024);
+        // Writing to a String cannot fail.
+        let _ = self.write(&mut mjcf);
+        mjcf
+    }
+
+    fn write(&self, out: &mut String) -> std::fmt::Result {
+        let [base_x, base_y, base_z] = self.tray_in_base_m.map(|metres| -metres);
+        writeln!(
+            out,
+            r#"<mujoco model="iiwa14_tray"><compiler angle="radian" autolimits="true"/>
+<option timestep="{}" integrator="implicitfast" cone="elliptic" impratio="3" iterations="20" ls_iterations="10"/>
+<visual><headlight ambient="0.42 0.42 0.42" diffuse="0.35 0.35 0.35" specular="0 0 0"/><quality shadowsize="0" offsamples="0"/><map znear="0.02" zfar="20"/></visual>
+<statistic extent="1" center="0 0 0"/>
+<default><geom condim="6" friction="0.6 0.01 0.001" solref="0.02 1"/>
+<default class="object"/>{}</default>
+<worldbody>
+<light pos="{}" dir="{}" diffuse="{lamp} {lamp} {lamp}" specular="0.1 0.1 0.1" castshadow="false"/>"#,
+            self.timestep_s,
+            iiwa14::DEFAULTS,
+            Triple(self.lamp_m),
+            Triple(-self.lamp_m),
+            lamp = self.lamp,
+        )?;
+        self.camera.write(POLICY_CAMERA, out)?;
+        let spectator = Camera {
+            position_m: Vector3::new(0.75, -1.15, 0.75),
+            target_m: Vector3::new(-0.28, 0.0, 0.30),
+            fovy_deg: 42.0,
+        };
+        spectator.write(SPECTATOR_CAMERA, out)?;
+        self.write_tray(base_z, out)?;
+        out.push_str(&iiwa14::bodies([base_x, base_y, base_z]));
+        for (i, object) in self.objects.iter().enumerate() {
+            let q = object.rotation.quaternion();
+            writeln!(
+                out,
+                r#"<body name="object_{i}" pos="{}" quat="{} {} {} {}"><freejoint/>
+{}</body>"#,
+                Triple(object.position_m),
+                q.w,
+                q.i,
+                q.j,
+                q.k,
+                object.mjcf
+            )?;
+        }
+        writeln!(
+            out,
+            r#"</worldbody>
+<equality><joint joint1="finger_left" joint2="finger_right" solref="0.005 1"/></equality>
+<contact><exclude body1="finger_left" body2="finger_right"/></contact>
+<actuator>
+{}</actuator></mujoco>"#,
+            iiwa14::actuators()
+        )
+    }
+
+    /// The table's top is the base frame's z = 0; the tray stands on it.
+    fn write_tray(&self, table_z: f64, out: &mut String) -> std::fmt::Result {
+        let [floor, wall, table] = [self.floor_rgb, self.wall_rgb, self.table_rgb].map(Vector3::from).map(Triple);
+        let outer = TRAY_HALF_M + 0.01;
+        // The floor reaches below the table's top so that nothing that is pressed on it tunnels through.
+        writeln!(
+            out,
+            r#"<geom name="table" type="box" size="0.9 0.8 0.05" pos="-0.2 0 {}" rgba="{table} 1"/>
+<geom name="floor" type="box" size="{outer} {outer} 0.05" pos="0 0 -0.05" rgba="{floor} 1"/>"#,
+            table_z - 0.05
+        )?;
+        let [middle, half_height, height] = [TRAY_HALF_M + 0.005, 0.5 * WALL_HEIGHT_M, 0.5 * WALL_HEIGHT_M];
+        for side in [-middle, middle] {
+            writeln!(
+                out,
+                r#"<geom type="box" size="0.005 {outer} {half_height}" pos="{side} 0 {height}" rgba="{wall} 1"/>
+<geom type="box" size="{outer} 0.005 {half_height}" pos="0 {side} {height}" rgba="{wall} 1"/>"#
+            )?;
+        }
+        Ok(())
+    }
+}
+
+impl Camera {
+    fn write(&self, name: &str, out: &mut String) -> std::fmt::Result {
+        let forward = (self.target_m - self.position_m).normalize();
+        let right = forward.cross(&Vector3::z()).normalize();
+        writeln!(
+            out,
+            r#"<camera name="{name}" pos="{}" xyaxes="{} {}" fovy="{}"/>"#,
+            Triple(self.position_m),
+            Triple(right),
+            Triple(right.cross(&forward)),
+            self.fovy_deg
+        )
+    }
+}
+
+/// Three numbers as MJCF writes them.
+struct Triple(Vector3<f64>);
+
+impl std::fmt::Display for Triple {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{} {} {}", self.0.x, self.0.y, self.0.z)
+    }
+}

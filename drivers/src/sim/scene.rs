@@ -1,0 +1,157 @@
+//! One scene: everything about it that does not move.
+//!
+//! Responsible for drawing a scene from its configuration and seed and for compiling it. Not responsible for its state:
+//! that is a [`super::World`].
+
+use super::config::SceneConfig;
+use super::error::SceneError;
+use super::mjcf::{Camera, Drawn, PlacedObject};
+use super::object::{Object, draw_rotation, uniform};
+use super::seed::Split;
+use mujoco_rs::prelude::*;
+use nalgebra::{UnitQuaternion, Vector3};
+use rand::{Rng, RngExt, SeedableRng};
+use rand_xoshiro::Xoshiro256PlusPlus;
+use std::f64::consts::TAU;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// Objects start this high above the floor, m.
+const DROP_HEIGHT_M: f64 = 0.003;
+/// Nobody looks for a free place for longer than this.
+const PLACE_TRIES: usize = 30;
+/// Objects for which there is no room beside the others fall on top of them, in layers.
+const LAYER_M: f64 = 0.08;
+const OBJECTS_PER_LAYER: f64 = 5.0;
+/// Where the lamp hangs before it is jittered, m, task frame.
+const LAMP_M: [f64; 3] = [-0.3, 0.4, 1.2];
+
+/// A compiled scene, shared between the physics and everyone who looks at it.
+pub struct Scene {
+    /// Tells scenes of this process apart; means nothing elsewhere.
+    pub(super) id: u64,
+    /// Where the scene's random numbers start.
+    pub(super) rng_seed: u64,
+    pub(super) config: SceneConfig,
+    pub(super) model: Arc<MjModel>,
+    pub(super) objects: Vec<SceneObject>,
+    pub(super) fingers: [usize; 2],
+    pub(super) tcp_site: usize,
+}
+
+pub(super) struct SceneObject {
+    pub body: usize,
+    /// Where its position and quaternion start in `qpos`.
+    pub qpos: usize,
+    /// Where its twist starts in `qvel`.
+    pub dof: usize,
+    /// Body frame, m.
+    pub points_m: Vec<Vector3<f64>>,
+}
+
+impl Scene {
+    /// Draws and compiles the scene of this seed. The same arguments give the same scene, byte for byte.
+    pub fn build(config: &SceneConfig, split: Split, seed: u64) -> Result<Self, SceneError> {
+        config.validate()?;
+        let rng_seed = split.mix(seed)?;
+        let mut rng = Xoshiro256PlusPlus::seed_from_u64(rng_seed);
+        let count = rng.random_range(config.objects.count[0]..=config.objects.count[1]);
+        let objects: Vec<Object> = (0..count).map(|_| Object::draw(&config.objects, &mut rng)).collect();
+        let mjcf = draw(config, &objects, &mut rng).text();
+        let model = MjModel::from_xml_string(&mjcf).map_err(|error| SceneError::Model(error.to_string()))?;
+        let body = |name: &str| find(&model, MjtObjBase::mjOBJ_BODY, name);
+        let mut placed = Vec::with_capacity(objects.len());
+        for (i, object) in objects.into_iter().enumerate() {
+            let body = body(&format!("object_{i}"))?;
+            let joint = model.body_jntadr()[body] as usize;
+            placed.push(SceneObject {
+                body,
+                qpos: model.jnt_qposadr()[joint] as usize,
+                dof: model.body_dofadr()[body] as usize,
+                points_m: object.points_m,
+            });
+        }
+        static SCENES: AtomicU64 = AtomicU64::new(0);
+        Ok(Self {
+            id: SCENES.fetch_add(1, Ordering::Relaxed),
+            rng_seed,
+            config: config.clone(),
+            objects: placed,
+            fingers: [body("finger_left")?, body("finger_right")?],
+            tcp_site: find(&model, MjtObjBase::mjOBJ_SITE, "tcp")?,
+            model: Arc::new(model),
+        })
+    }
+
+    pub fn objects(&self) -> usize {
+        self.objects.len()
+    }
+
+    pub fn config(&self) -> &SceneConfig {
+        &self.config
+    }
+
+    /// A random sequence of this scene's own, one for each purpose.
+    pub(super) fn rng(&self, purpose: u64) -> Xoshiro256PlusPlus {
+        Xoshiro256PlusPlus::seed_from_u64(super::seed::bijection(self.rng_seed ^ purpose.rotate_left(32)))
+    }
+}
+
+fn find(model: &MjModel, kind: MjtObjBase, name: &str) -> Result<usize, SceneError> {
+    model.name_to_id(kind, name).ok_or_else(|| SceneError::Model(format!("{name} is missing")))
+}
+
+fn draw<'a>(config: &SceneConfig, objects: &'a [Object], rng: &mut impl Rng) -> Drawn<'a> {
+    let camera = &config.camera;
+    Drawn {
+        timestep_s: f64::from(config.timestep_us) * 1e-6,
+        tray_in_base_m: config.tray_in_base_m,
+        floor_rgb: tint(config.tray_grey, rng),
+        wall_rgb: tint(config.wall_grey, rng),
+        table_rgb: tint(config.table_grey, rng),
+        lamp: uniform(config.lamp, rng),
+        lamp_m: jittered(LAMP_M, config.lamp_jitter_m, rng),
+        camera: Camera {
+            position_m: jittered(camera.position_m, camera.jitter_m, rng),
+            target_m: camera.target_m.into(),
+            fovy_deg: camera.fovy_deg,
+        },
+        objects: place(config, objects, rng),
+    }
+}
+
+/// Half of the objects lie as they were drawn, the others are turned anyhow; all are turned about the vertical.
+fn place<'a>(config: &SceneConfig, objects: &'a [Object], rng: &mut impl Rng) -> Vec<PlacedObject<'a>> {
+    let half = config.objects.spawn_half_width_m;
+    let mut placed: Vec<PlacedObject<'a>> = Vec::with_capacity(objects.len());
+    for object in objects {
+        let tumble = if rng.random_bool(0.5) { draw_rotation(rng) } else { UnitQuaternion::identity() };
+        let yaw = UnitQuaternion::from_axis_angle(&Vector3::z_axis(), rng.random_range(0.0..TAU));
+        let rotation = yaw * tumble;
+        let mut position_m = Vector3::zeros();
+        let mut free = false;
+        for _ in 0..PLACE_TRIES {
+            position_m = Vector3::new(rng.random_range(-half..=half), rng.random_range(-half..=half), 0.0);
+            let distance_m = |other: &PlacedObject| (position_m - other.position_m).xy().norm();
+            free = placed.iter().all(|other| distance_m(other) > config.objects.spacing_m);
+            if free {
+                break;
+            }
+        }
+        if !free {
+            position_m.z = LAYER_M * (placed.len() as f64 / OBJECTS_PER_LAYER).ceil();
+        }
+        position_m.z += DROP_HEIGHT_M - object.bottom_m(&rotation);
+        placed.push(PlacedObject { mjcf: &object.mjcf, position_m, rotation });
+    }
+    placed
+}
+
+fn tint(grey: [f64; 2], rng: &mut impl Rng) -> [f64; 3] {
+    let mean = uniform(grey, rng);
+    std::array::from_fn(|_| (mean + uniform([-0.1, 0.1], rng)).clamp(0.0, 1.0))
+}
+
+fn jittered(mean: [f64; 3], jitter: f64, rng: &mut impl Rng) -> Vector3<f64> {
+    Vector3::from(mean) + Vector3::from_fn(|_, _| uniform([-jitter, jitter], rng))
+}

@@ -1,0 +1,201 @@
+//! The state of a scene and its physics.
+//!
+//! Responsible for stepping MuJoCo up to a given time and for reading and writing the arm. Not responsible for who calls
+//! it when: see [`super::SimArm`].
+
+use super::config::SceneConfig;
+use super::error::SceneError;
+use super::iiwa14::{FINGER_TRAVEL_M, JOINTS, SERVO_DAMPING_S, START_Q};
+use super::scene::Scene;
+use super::seed::Split;
+use super::snapshot::{Judgement, Snapshot};
+use mujoco_rs::prelude::*;
+use nalgebra::SVector;
+use std::sync::Arc;
+use visuomotor_runtime::arm::{ArmState, Fingers};
+use visuomotor_runtime::clock::{Duration, Instant};
+use visuomotor_runtime::observation::SceneTruth;
+use visuomotor_runtime::units::{JointPositions, JointTorques, JointVelocities};
+
+/// Degrees of freedom of arm and fingers; they come first in `qpos`, `qvel` and `ctrl`.
+const ARM_DOFS: usize = JOINTS + 2;
+/// Objects rest when every component of every twist is below this, m/s and rad/s.
+const REST_SPEED: f64 = 0.02;
+/// Objects fall for at least and at most this long before anything else happens, s.
+const SETTLE_S: [f64; 2] = [0.3, 1.5];
+/// Fingers press towards a point this far beyond closed, m, so that they also hold thin objects.
+const FINGER_CLOSED_M: f64 = -0.02;
+/// A caller that comes later than this gets a world in which the missing time did not pass.
+const CATCH_UP_S: f64 = 1.0;
+
+pub struct World {
+    scene: Arc<Scene>,
+    data: MjData<Arc<MjModel>>,
+    /// The time at which `steps` was 0.
+    started_at: Instant,
+    steps: u64,
+    step: Duration,
+    snapshot: Snapshot,
+}
+
+impl World {
+    /// Builds the scene of this seed and lets its objects come to rest, with the arm in [`START_Q`].
+    pub fn build(config: &SceneConfig, split: Split, seed: u64) -> Result<Self, SceneError> {
+        let scene = Arc::new(Scene::build(config, split, seed)?);
+        let data = MjData::try_new(Arc::clone(&scene.model)).map_err(|_| SceneError::OutOfMemory)?;
+        let mut world = Self {
+            snapshot: Snapshot::new(&scene),
+            data,
+            started_at: Instant::from_ticks(0),
+            steps: 0,
+            step: Duration::from_ticks(u64::from(config.timestep_us) * 1000),
+            scene,
+        };
+        world.place_arm(START_Q);
+        world.settle();
+        world.start(Instant::from_ticks(0));
+        Ok(world)
+    }
+
+    pub fn scene(&self) -> &Arc<Scene> {
+        &self.scene
+    }
+
+    /// The state after the last physics step.
+    pub fn snapshot(&self) -> &Snapshot {
+        &self.snapshot
+    }
+
+    /// Puts the arm at rest in this pose with the fingers open, without passing through what lies between.
+    pub fn place_arm(&mut self, q: [f64; JOINTS]) {
+        
+        let mut pose = [FINGER_TRAVEL_M; ARM_DOFS];
+        pose[..JOINTS].copy_from_slice(&q);
+        self.data.qpos_mut()[..ARM_DOFS].copy_from_slice(&pose);
+        self.data.ctrl_mut()[..ARM_DOFS].copy_from_slice(&pose);
+        self.data.qvel_mut()[..ARM_DOFS].fill(0.0);
+        self.data.forward();
+        self.take_snapshot();
+    }
+
+    /// Takes over pose, motion and targets of another world's arm, and its time: the arm does not notice that the
+    /// objects changed.
+    pub(super) fn continue_from(&mut self, other: &World) {
+        self.data.qpos_mut()[..ARM_DOFS].copy_from_slice(&other.data.qpos()[..ARM_DOFS]);
+        self.data.qvel_mut()[..ARM_DOFS].copy_from_slice(&other.data.qvel()[..ARM_DOFS]);
+        self.data.ctrl_mut()[..ARM_DOFS].copy_from_slice(&other.data.ctrl()[..ARM_DOFS]);
+        self.start(other.time());
+    }
+
+    /// Physics time counts from `now` on.
+    pub fn start(&mut self, now: Instant) {
+        self.started_at = now;
+        self.steps = 0;
+        self.take_snapshot();
+    }
+
+    /// The time of the last physics step.
+    pub fn time(&self) -> Instant {
+        self.started_at + Duration::from_ticks(self.steps * self.step.as_ticks())
+    }
+
+    /// Steps the physics as long as the next step ends at or before `now`; tells how many steps that took. Bounded: a
+    /// call that comes more than a second late finds a world in which the missing time did not pass.
+    pub fn advance_to(&mut self, now: Instant) -> u32 {
+        let Some(behind) = now.checked_duration_since(self.time()) else { return 0 };
+        let due = behind.as_ticks() / self.step.as_ticks();
+        let steps = due.min((CATCH_UP_S * 1e9) as u64 / self.step.as_ticks());
+        self.started_at += Duration::from_ticks((due - steps) * self.step.as_ticks());
+        for _ in 0..steps {
+            self.data.step();
+        }
+        self.steps += steps;
+        if steps > 0 {
+            self.take_snapshot();
+        }
+        steps as u32
+    }
+
+    /// Targets of the servos until the next call.
+    pub fn command(&mut self, q: &JointPositions<JOINTS>, dq: &JointVelocities<JOINTS>, fingers: Fingers) {
+        let ctrl = self.data.ctrl_mut();
+        for joint in 0..JOINTS {
+            // The servo pulls with kp (target - q) - kv dq; this target makes that kp (q_d - q) + kv (dq_d - dq).
+            ctrl[joint] = q[joint] + SERVO_DAMPING_S * dq[joint];
+        }
+        ctrl[JOINTS..ARM_DOFS].fill(match fingers {
+            Fingers::Open => FINGER_TRAVEL_M,
+            Fingers::Closed => FINGER_CLOSED_M,
+        });
+    }
+
+    /// Makes the arm come to rest where it is; the fingers keep their force.
+    pub fn hold(&mut self) {
+        let mut q = [0.0; JOINTS];
+        q.copy_from_slice(&self.data.qpos()[..JOINTS]);
+        self.data.ctrl_mut()[..JOINTS].copy_from_slice(&q);
+    }
+
+    /// The arm after the last physics step, without noise. `tau` is what torque sensors in the joints would show:
+    /// servo plus gravity compensation.
+    pub fn arm_state(&self) -> ArmState<JOINTS> {
+        let seven = |values: &[f64]| SVector::<f64, JOINTS>::from_column_slice(&values[..JOINTS]);
+        let qpos = self.data.qpos();
+        ArmState {
+            sampled_at: self.time(),
+            q: JointPositions(seven(qpos)),
+            dq: JointVelocities(seven(self.data.qvel())),
+            tau: JointTorques(seven(self.data.qfrc_actuator()) + seven(self.data.qfrc_gravcomp())),
+            aperture_m: qpos[JOINTS] + qpos[JOINTS + 1],
+        }
+    }
+
+    /// Writes what the simulator knows about every object; reuses the buffers of `truth`.
+    pub fn truth(&self, truth: &mut SceneTruth) {
+        self.snapshot.truth(&self.scene, truth);
+    }
+
+    pub fn judge(&self) -> Judgement {
+        self.snapshot.judge(&self.scene)
+    }
+
+    pub fn success(&self) -> bool {
+        self.judge().success
+    }
+
+    fn settle(&mut self) {
+        let [least, most] = SETTLE_S.map(|seconds| (seconds * 1e9) as u64 / self.step.as_ticks());
+        for step in 0..most {
+            self.data.step();
+            let resting = self.data.qvel()[ARM_DOFS..].iter().all(|speed| speed.abs() < REST_SPEED);
+            if step >= least && resting {
+                break;
+            }
+        }
+    }
+
+    fn take_snapshot(&mut self) {
+        let tcp = self.data.site_xpos()[self.scene.tcp_site];
+        self.snapshot.captured_at = self.time();
+        self.snapshot.step = self.steps;
+        self.snapshot.set_qpos(self.data.qpos());
+        self.snapshot.tcp_m = tcp.into();
+        self.snapshot.gripped = self.gripped();
+    }
+
+    /// The first object that both fingers touch.
+    fn gripped(&self) -> Option<usize> {
+        let bodies = self.scene.model.geom_bodyid();
+        let mut touched = [0_u32; 2];
+        for contact in self.data.contact() {
+            let pair = contact.geom.map(|geom| bodies[geom as usize] as usize);
+            for [one, other] in [pair, [pair[1], pair[0]]] {
+                let Some(finger) = self.scene.fingers.iter().position(|&body| body == one) else { continue };
+                let Some(object) = self.scene.objects.iter().position(|object| object.body == other) else { continue };
+                touched[finger] |= 1 << object;
+            }
+        }
+        let both = touched[0] & touched[1];
+        (both != 0).then(|| both.trailing_zeros() as usize)
+    }
+}
