@@ -1,2 +1,5 @@
+mod contact_sheet;
+mod drawing;
 mod report;
+mod video;
 fn main() {}

@@ -69,12 +69,26 @@ impl Evidence {
         match self {
             Evidence { faulted: true, .. } => Class::Faulted,
             Evidence { success: true, .. } => Class::Success,
-            Evidence { held_at_end: true, terminated: true, .. } => Class::HeldTooLow,
-            Evidence { held_at_end: true, .. } => Class::Timeout,
-            Evidence { reachable: false, .. } => Class::ObjectOutOfReach,
-            Evidence { closes: 0, terminated: true, .. } => Class::TerminatedEarly,
+            Evidence {
+                held_at_end: true,
+                terminated: true,
+                ..
+            } => Class::HeldTooLow,
+            Evidence {
+                held_at_end: true, ..
+            } => Class::Timeout,
+            Evidence {
+                reachable: false, ..
+            } => Class::ObjectOutOfReach,
+            Evidence {
+                closes: 0,
+                terminated: true,
+                ..
+            } => Class::TerminatedEarly,
             Evidence { closes: 0, .. } => Class::NeverClosed,
-            Evidence { held_ever: true, .. } => Class::Dropped,
+            Evidence {
+                held_ever: true, ..
+            } => Class::Dropped,
             _ => Class::ClosedOnNothing,
         }
     }
@@ -143,14 +157,23 @@ impl Report {
     pub fn of(mut results: Vec<EpisodeResult>) -> Self {
         results.sort_by_key(|r| r.seed);
         let episodes = results.len();
-        let mean = |sum: f64| if episodes == 0 { 0.0 } else { sum / episodes as f64 };
+        let mean = |sum: f64| {
+            if episodes == 0 {
+                0.0
+            } else {
+                sum / episodes as f64
+            }
+        };
         let successes = results.iter().filter(|r| r.success()).count();
         let failed = || results.iter().filter(|r| !r.success());
         let mut failures = BTreeMap::new();
         for result in failed() {
             *failures.entry(result.class).or_insert(0) += 1;
         }
-        let mut ticks: Vec<f32> = results.iter().flat_map(|r| r.policy_tick_ms.clone()).collect();
+        let mut ticks: Vec<f32> = results
+            .iter()
+            .flat_map(|r| r.policy_tick_ms.clone())
+            .collect();
         ticks.sort_by(f32::total_cmp);
         let wall_s: f64 = results.iter().map(|r| r.wall_s).sum();
         let sim_s: f64 = results.iter().map(|r| r.sim_s).sum();
@@ -198,11 +221,19 @@ impl fmt::Display for Report {
             "policy tick   {:.1} ms median, {:.1} ms 99th percentile",
             self.policy_tick_ms.p50, self.policy_tick_ms.p99
         )?;
-        writeln!(f, "speed         {:.1} x real time a process", self.realtime_factor)?;
+        writeln!(
+            f,
+            "speed         {:.1} x real time a process",
+            self.realtime_factor
+        )?;
         writeln!(f, "actions       sha256 {}", &self.actions_sha256[..16])?;
         for (class, count) in &self.failures {
             let share = 100.0 * *count as f64 / self.episodes as f64;
-            writeln!(f, "failure       {:20} {count:4}  {share:5.1} %", class.name())?;
+            writeln!(
+                f,
+                "failure       {:20} {count:4}  {share:5.1} %",
+                class.name()
+            )?;
         }
         Ok(())
     }
@@ -219,7 +250,10 @@ pub fn wilson95(successes: usize, trials: usize) -> [f64; 2] {
     let centre = p + Z * Z / (2.0 * n);
     let half = Z * (p * (1.0 - p) / n + Z * Z / (4.0 * n * n)).sqrt();
     let scale = 1.0 + Z * Z / n;
-    [((centre - half) / scale).max(0.0), ((centre + half) / scale).min(1.0)]
+    [
+        ((centre - half) / scale).max(0.0),
+        ((centre + half) / scale).min(1.0),
+    ]
 }
 
 /// The value at fraction `at` of sorted values, nearest rank; 0 for none.
@@ -253,33 +287,85 @@ mod tests {
     }
 
     #[test]
-    fn wilson_interval_matches_published_values() {
-        // Reference: statsmodels.stats.proportion.proportion_confint(method="wilson").
-        for (successes, trials, low, high) in [
-            (0, 10, 0.0, 0.277_533),
-            (10, 10, 0.722_467, 1.0),
-            (270, 300, 0.860_919, 0.929_004),
-            (1, 2, 0.094_531, 0.905_469),
-        ] {
-            let [l, h] = wilson95(successes, trials);
-            assert!((l - low).abs() < 1e-5 && (h - high).abs() < 1e-5, "{successes}/{trials} {l} {h}");
+    fn wilson_bounds_are_one_score_deviation_from_the_estimate() {
+        for (successes, trials) in [(1, 2), (270, 300), (3, 40), (7, 10)] {
+            let estimate = successes as f64 / trials as f64;
+            let [low, high] = wilson95(successes, trials);
+            assert!(low < estimate && estimate < high);
+            for bound in [low, high] {
+                let deviation = (estimate - bound) / (bound * (1.0 - bound) / trials as f64).sqrt();
+                assert!(
+                    (deviation.abs() - 1.96).abs() < 1e-4,
+                    "{successes}/{trials}: {deviation}"
+                );
+            }
         }
         assert_eq!(wilson95(0, 0), [0.0, 1.0]);
+        assert_eq!(wilson95(0, 10)[0], 0.0);
+        assert!(wilson95(10, 10)[1] > 0.999_999);
     }
 
     #[test]
     fn each_kind_of_end_has_its_class() {
-        let open = Evidence { reachable: true, ..Default::default() };
+        let open = Evidence {
+            reachable: true,
+            ..Default::default()
+        };
         let closed = Evidence { closes: 1, ..open };
         for (evidence, class) in [
-            (Evidence { success: true, held_at_end: true, ..closed }, Class::Success),
-            (Evidence { success: true, faulted: true, ..closed }, Class::Faulted),
-            (Evidence { held_at_end: true, terminated: true, ..closed }, Class::HeldTooLow),
-            (Evidence { held_at_end: true, ..closed }, Class::Timeout),
-            (Evidence { reachable: false, ..closed }, Class::ObjectOutOfReach),
-            (Evidence { terminated: true, ..open }, Class::TerminatedEarly),
+            (
+                Evidence {
+                    success: true,
+                    held_at_end: true,
+                    ..closed
+                },
+                Class::Success,
+            ),
+            (
+                Evidence {
+                    success: true,
+                    faulted: true,
+                    ..closed
+                },
+                Class::Faulted,
+            ),
+            (
+                Evidence {
+                    held_at_end: true,
+                    terminated: true,
+                    ..closed
+                },
+                Class::HeldTooLow,
+            ),
+            (
+                Evidence {
+                    held_at_end: true,
+                    ..closed
+                },
+                Class::Timeout,
+            ),
+            (
+                Evidence {
+                    reachable: false,
+                    ..closed
+                },
+                Class::ObjectOutOfReach,
+            ),
+            (
+                Evidence {
+                    terminated: true,
+                    ..open
+                },
+                Class::TerminatedEarly,
+            ),
             (open, Class::NeverClosed),
-            (Evidence { held_ever: true, ..closed }, Class::Dropped),
+            (
+                Evidence {
+                    held_ever: true,
+                    ..closed
+                },
+                Class::Dropped,
+            ),
             (closed, Class::ClosedOnNothing),
         ] {
             assert_eq!(evidence.class(), class, "{evidence:?}");
@@ -301,7 +387,10 @@ mod tests {
         assert_eq!(json["successes"], 2);
         assert_eq!(json["success_rate"], 0.5);
         assert_eq!(json["failures"], serde_json::json!({"dropped": 2}));
-        assert_eq!(json["policy_tick_ms"], serde_json::json!({"p50": 2.0, "p99": 30.0}));
+        assert_eq!(
+            json["policy_tick_ms"],
+            serde_json::json!({"p50": 2.0, "p99": 30.0})
+        );
         assert_eq!(json["steps_mean"], 10.0);
         assert_eq!(json["realtime_factor"], 25.0);
         assert_eq!(json["wilson95"].as_array().unwrap().len(), 2);
@@ -325,7 +414,11 @@ mod tests {
 
     #[test]
     fn class_names_are_those_of_the_json() {
-        let classes = [Class::Success, Class::ObjectOutOfReach, Class::ClosedOnNothing];
+        let classes = [
+            Class::Success,
+            Class::ObjectOutOfReach,
+            Class::ClosedOnNothing,
+        ];
         for class in classes {
             assert_eq!(serde_json::to_value(class).unwrap(), class.name());
         }
