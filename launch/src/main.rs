@@ -1,5 +1,10 @@
+mod cli;
 mod contact_sheet;
 mod drawing;
+mod jobs;
+mod progress;
 mod report;
+mod source;
+mod status;
 mod video;
 fn main() {}
