@@ -1,4 +1,5 @@
 mod cli;
+mod config;
 mod contact_sheet;
 mod drawing;
 mod jobs;

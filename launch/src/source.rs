@@ -5,6 +5,7 @@
 use std::fmt;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
+use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 #[derive(Clone, Debug)]
@@ -93,7 +94,15 @@ impl Source {
     /// An error about the value of a dotted key such as `scene.camera.position_m[2]`. Where the file does not have the
     /// key, it points to the table where it would stand.
     pub fn error_in(&self, key: &str, message: impl fmt::Display) -> InputError {
-        self.error_at(self.locate(key), format!("{key}: {message}"))
+        self.error_at(
+            self.locate(key).map(|(span, _)| span),
+            format!("{key}: {message}"),
+        )
+    }
+
+    /// Whether the file itself gives a value to this dotted key.
+    pub fn has(&self, key: &str) -> bool {
+        self.locate(key).is_some_and(|(_, whole)| whole)
     }
 
     fn place(&self, span: Range<usize>) -> Place {
@@ -122,23 +131,24 @@ impl Source {
         }
     }
 
-    fn locate(&self, key: &str) -> Option<Range<usize>> {
+    /// The span of the longest part of the key that the file has, and whether that is the whole key.
+    fn locate(&self, key: &str) -> Option<(Range<usize>, bool)> {
         let (table, _) = DeTable::parse_recoverable(&self.text);
-        let mut found = None;
-        let mut here: Option<&DeValue<'_>> = None;
+        let mut found: Option<&Spanned<DeValue<'_>>> = None;
         for part in key.split(['.', '[']) {
-            let next = match here {
+            let next = match found.map(Spanned::get_ref) {
                 None => table.get_ref().get(part),
                 Some(value) => match part.strip_suffix(']') {
                     Some(index) => index.parse().ok().and_then(|i: usize| value.get(i)),
                     None => value.get(part),
                 },
             };
-            let Some(next) = next else { break };
-            found = Some(next.span());
-            here = Some(next.get_ref());
+            match (next, found) {
+                (Some(next), _) => found = Some(next),
+                (None, found) => return found.map(|value| (value.span(), false)),
+            }
         }
-        found
+        found.map(|value| (value.span(), true))
     }
 }
 
