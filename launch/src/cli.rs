@@ -1,0 +1,330 @@
+//! The command line: what may be asked, and the help that teaches it.
+//!
+//! Not responsible for doing any of it ([`crate::main`] dispatches) nor for the launch file ([`crate::config`]).
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use std::path::PathBuf;
+use std::str::FromStr;
+
+const EXAMPLES: &str = "\
+Examples:
+  visuomotor run launch/robots/sim_iiwa14.toml
+      Watch the simulated arm grasp in real time. Ctrl-C stops it under control.
+  visuomotor eval launch/robots/sim_iiwa14.toml --episodes 300 --seed 1 --jobs 2
+      Success rate on 300 scenes that the policy has never seen, as fast as possible.
+  visuomotor eval launch/robots/sim_iiwa14.toml --episodes 50 --objects my_meshes/ --video videos/
+      The same on your own OBJ or STL meshes, with a GIF of every episode.
+  visuomotor policy check policies/models/qtopt.toml
+      Does this policy load, and does it still answer as it did when it was trained?
+
+Exit codes: 0 good, 1 ran but fell short, 2 bad input.
+Diagnostics go to standard error; RUST_LOG=debug (or visuomotor=trace) shows more of them.";
+
+/// Closed-loop grasping with a learned policy: camera and encoders in, safe joint commands out, every tick recorded.
+#[derive(Debug, Parser)]
+#[command(name = "visuomotor", version, about, after_help = EXAMPLES)]
+pub struct Cli {
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Run the policy on the arm of a launch file, in real time, and record every episode.
+    Run(RunArgs),
+    /// Measure a policy's success rate in simulated time.
+    Eval(EvalArgs),
+    /// Simulate episodes and keep them as training data.
+    CollectSim(CollectArgs),
+    /// Empty a bin of objects pick by pick, as the QT-Opt paper evaluates.
+    Bin(BinArgs),
+    /// Inspect policies.
+    #[command(subcommand)]
+    Policy(PolicyCommand),
+}
+
+#[derive(Debug, Args)]
+pub struct RunArgs {
+    /// Launch file: robot, limits, camera, policy.
+    pub launch: PathBuf,
+    /// Stop after this many episodes; without it, run until Ctrl-C.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    pub episodes: Option<u32>,
+    /// Seed of the first episode; the next ones count up from it.
+    #[arg(long, value_name = "S", default_value_t = 1, value_parser = seed())]
+    pub seed: u64,
+    /// Policy instead of the launch file's: a manifest, `scripted` or `weak`.
+    #[arg(long, value_name = "POLICY")]
+    pub policy: Option<PolicyChoice>,
+    /// Directory for the recorded episodes instead of the launch file's.
+    #[arg(long, value_name = "DIR")]
+    pub record: Option<PathBuf>,
+}
+
+const EVAL_EXAMPLES: &str = "\
+Examples:
+  visuomotor eval launch/robots/sim_iiwa14.toml --episodes 300 --seed 1 --jobs 2
+  visuomotor eval launch/robots/sim_iiwa14.toml --perturb 0.5
+      In half of the episodes somebody moves the target 5 cm while the tool approaches.
+  visuomotor eval launch/robots/sim_iiwa14.toml --policy scripted --require 0.95
+      Judge the scene by its privileged expert; exit code 1 below 95 %.
+  visuomotor eval launch/robots/sim_iiwa14.toml --json - | jq .success_rate
+
+Equal seeds give byte-identical actions, whatever --jobs. Evaluation scenes are never training scenes.
+Exit code 1 when no episode succeeds, when the rate is below --require, or when it was interrupted.";
+
+#[derive(Debug, Args)]
+#[command(after_help = EVAL_EXAMPLES)]
+pub struct EvalArgs {
+    /// Launch file of a simulated robot.
+    pub launch: PathBuf,
+    /// Number of episodes.
+    #[arg(long, value_name = "N", default_value_t = 100, value_parser = episodes())]
+    pub episodes: u32,
+    /// Seed of the first episode; the next ones count up from it.
+    #[arg(long, value_name = "S", default_value_t = 1, value_parser = seed())]
+    pub seed: u64,
+    /// Take the objects from the OBJ and STL meshes of this directory.
+    #[arg(long, value_name = "DIR")]
+    pub objects: Option<PathBuf>,
+    /// Share of the episodes, from 0 to 1, in which the target is moved 5 cm during the approach.
+    #[arg(long, value_name = "P", default_value_t = 0.0, value_parser = fraction)]
+    pub perturb: f64,
+    /// Processes to share the episodes.
+    #[arg(long, value_name = "J", default_value_t = 1, value_parser = jobs())]
+    pub jobs: u32,
+    /// Record every episode as an MCAP file in this directory.
+    #[arg(long, value_name = "DIR")]
+    pub record: Option<PathBuf>,
+    /// Write the report as JSON; `-` is standard output, and then nothing else is printed there.
+    #[arg(long, value_name = "FILE")]
+    pub json: Option<PathBuf>,
+    /// Write an animated GIF of every episode to this directory.
+    #[arg(long, value_name = "DIR")]
+    pub video: Option<PathBuf>,
+    /// Contact sheet of the failures [default: failures.png beside the videos, records or episodes].
+    #[arg(long, value_name = "PNG")]
+    pub sheet: Option<PathBuf>,
+    /// Policy instead of the launch file's: a manifest, `scripted` (privileged) or `weak`.
+    #[arg(long, value_name = "POLICY")]
+    pub policy: Option<PolicyChoice>,
+    /// Fall short (exit code 1) below this success rate, from 0 to 1.
+    #[arg(long, value_name = "RATE", default_value_t = 0.0, value_parser = fraction)]
+    pub require: f64,
+    /// Whose objects: those of training, of validation or of the test.
+    #[arg(long, value_enum, default_value_t = SplitChoice::Test)]
+    pub split: SplitChoice,
+    #[command(flatten)]
+    pub worker: WorkerArgs,
+}
+
+const COLLECT_EXAMPLES: &str = "\
+Examples:
+  visuomotor collect-sim launch/robots/sim_iiwa14.toml --policy weak --episodes 10000 --seed 1 --out data/
+      Weak scripted experience to warm-start from.
+  visuomotor collect-sim launch/robots/sim_iiwa14.toml --policy model/qtopt.toml \\
+      --episodes 2000 --seed 50001 --explore 0,0.1,0.3 --out data/
+      On-policy experience; the episodes take turns with the three levels of exploration.
+
+Each shard is a directory of NumPy arrays, renamed into place when it is whole.";
+
+#[derive(Debug, Args)]
+#[command(after_help = COLLECT_EXAMPLES)]
+pub struct CollectArgs {
+    /// Launch file of a simulated robot.
+    pub launch: PathBuf,
+    /// Who acts: `weak`, `scripted` or a manifest [default: the launch file's policy].
+    #[arg(long, value_name = "POLICY")]
+    pub policy: Option<PolicyChoice>,
+    /// Number of episodes.
+    #[arg(long, value_name = "N", value_parser = episodes())]
+    pub episodes: u32,
+    /// Seed of the first episode; the next ones count up from it.
+    #[arg(long, value_name = "S", value_parser = seed())]
+    pub seed: u64,
+    /// Directory for the shards.
+    #[arg(long, value_name = "DIR")]
+    pub out: PathBuf,
+    /// Probabilities, from 0 to 1, of a random action; episodes take turns with them.
+    #[arg(long, value_name = "LEVELS", default_value = "0", value_delimiter = ',', value_parser = fraction)]
+    pub explore: Vec<f64>,
+    /// Whose objects: those of training, of validation or of the test.
+    #[arg(long, value_enum, default_value_t = SplitChoice::Train)]
+    pub split: SplitChoice,
+    /// Processes to share the episodes.
+    #[arg(long, value_name = "J", default_value_t = 1, value_parser = jobs())]
+    pub jobs: u32,
+    #[command(flatten)]
+    pub worker: WorkerArgs,
+}
+
+/// How a process tells its children which share of the episodes is theirs.
+#[derive(Debug, Args)]
+pub struct WorkerArgs {
+    #[arg(long = "worker", value_name = "FIRST:COUNT", hide = true)]
+    pub share: Option<Share>,
+}
+
+#[derive(Debug, Args)]
+pub struct BinArgs {
+    /// Launch file of a simulated robot.
+    pub launch: PathBuf,
+    /// Objects in the bin.
+    #[arg(long, value_name = "N", default_value_t = 30, value_parser = clap::value_parser!(u32).range(1..=60))]
+    pub objects_in_bin: u32,
+    /// How often a full bin is emptied.
+    #[arg(long, value_name = "N", default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..))]
+    pub repeats: u32,
+    /// Seed of the first bin; the next ones count up from it.
+    #[arg(long, value_name = "S", default_value_t = 1, value_parser = seed())]
+    pub seed: u64,
+    /// Policy instead of the launch file's: a manifest, `scripted` or `weak`.
+    #[arg(long, value_name = "POLICY")]
+    pub policy: Option<PolicyChoice>,
+    /// Write the report as JSON; `-` is standard output, and then nothing else is printed there.
+    #[arg(long, value_name = "FILE")]
+    pub json: Option<PathBuf>,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum PolicyCommand {
+    /// Load a policy as a robot would: shapes, hashes, opset, self-test. Says what it is, or why it refuses.
+    Check(CheckArgs),
+}
+
+#[derive(Debug, Args)]
+pub struct CheckArgs {
+    /// The policy's manifest.
+    pub model: PathBuf,
+    /// Write the findings as JSON; `-` is standard output, and then nothing else is printed there.
+    #[arg(long, value_name = "FILE")]
+    pub json: Option<PathBuf>,
+}
+
+/// Whose decisions.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum PolicyChoice {
+    Scripted,
+    Weak,
+    Manifest(PathBuf),
+}
+
+impl FromStr for PolicyChoice {
+    type Err = std::convert::Infallible;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        Ok(match text {
+            "scripted" => Self::Scripted,
+            "weak" => Self::Weak,
+            path => Self::Manifest(path.into()),
+        })
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum SplitChoice {
+    Train,
+    Validation,
+    Test,
+}
+
+/// Consecutive episode seeds: `first`, `first + 1`, … .
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Share {
+    pub first: u64,
+    pub count: u32,
+}
+
+impl FromStr for Share {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let parts = text.split_once(':').ok_or("expected FIRST:COUNT")?;
+        let first = parts.0.parse().map_err(|e| format!("{e}"))?;
+        let count = parts.1.parse().map_err(|e| format!("{e}"))?;
+        Ok(Self { first, count })
+    }
+}
+
+/// Small enough that counting up never overflows, and that JSON readers keep it exact.
+fn seed() -> clap::builder::RangedU64ValueParser<u64> {
+    clap::value_parser!(u64).range(..1 << 52)
+}
+
+fn episodes() -> clap::builder::RangedI64ValueParser<u32> {
+    clap::value_parser!(u32).range(1..)
+}
+
+fn jobs() -> clap::builder::RangedI64ValueParser<u32> {
+    clap::value_parser!(u32).range(1..=256)
+}
+
+fn fraction(text: &str) -> Result<f64, String> {
+    let value: f64 = text.parse().map_err(|e| format!("{e}"))?;
+    if (0.0..=1.0).contains(&value) {
+        Ok(value)
+    } else {
+        Err("expected 0 to 1".to_owned())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn command_line_is_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn bad_arguments_are_refused() {
+        for line in [
+            "",
+            "eval",
+            "eval a.toml --episodes 0",
+            "eval a.toml --perturb 1.5",
+            "eval a.toml --perturb NaN",
+            "eval a.toml --jobs 0",
+            "eval a.toml --seed -1",
+            "eval a.toml --seed 18446744073709551615",
+            "collect-sim a.toml --episodes 3 --seed 1",
+            "collect-sim a.toml --episodes 3 --seed 1 --out d --explore 0,2",
+            "run a.toml --unknown",
+            "policy check",
+        ] {
+            let words = std::iter::once("visuomotor").chain(line.split_whitespace());
+            let error = Cli::try_parse_from(words).expect_err(line);
+            assert_eq!(error.exit_code(), 2, "{line}");
+        }
+    }
+
+    #[test]
+    fn documented_lines_parse() {
+        let help = [EXAMPLES, EVAL_EXAMPLES, COLLECT_EXAMPLES]
+            .join("\n")
+            .replace("\\\n", " ");
+        let lines: Vec<_> = help
+            .lines()
+            .filter(|l| l.starts_with("  visuomotor "))
+            .collect();
+        assert!(lines.len() >= 10);
+        for line in lines {
+            let words = line.split('|').next().unwrap_or("").split_whitespace();
+            Cli::try_parse_from(words).expect(line);
+        }
+    }
+
+    #[test]
+    fn levels_and_policies_are_read() {
+        let line = "visuomotor collect-sim a.toml --policy weak --episodes 3 --seed 1 --out d --explore 0,0.25";
+        let Command::CollectSim(args) = Cli::parse_from(line.split_whitespace()).command else {
+            panic!("not collect-sim");
+        };
+        assert_eq!(
+            (args.policy, args.explore),
+            (Some(PolicyChoice::Weak), vec![0.0, 0.25])
+        );
+    }
+}

@@ -1,0 +1,352 @@
+//! The launch file: everything that a person decides about one robot and its task, parsed and validated once.
+//!
+//! A [`Launch`] that exists is consistent: its files are there, the robot has the joints that the code expects, and no
+//! limit exceeds the robot's own. Every error says which file, line and key to change. Relative paths in the file
+//! start at its directory. Not responsible for opening devices or policies ([`crate::wiring`]).
+
+use crate::source::{InputError, Source};
+use nalgebra::{Isometry3, Translation3, UnitQuaternion, Vector3};
+use serde::Deserialize;
+use std::path::{Path, PathBuf};
+use visuomotor_runtime::action::ActionScale;
+use visuomotor_runtime::clock::Duration;
+use visuomotor_runtime::kinematics::{Chain, ChainError};
+use visuomotor_runtime::realtime::Preference;
+use visuomotor_runtime::setpoint::SetpointLimits;
+use visuomotor_runtime::units::JointPositions;
+
+/// Joints of the arm: the one number that everything is compiled for.
+pub const JOINTS: usize = 7;
+
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Tables {
+    robot: Robot,
+    task: Task,
+    action: ActionScale,
+    control: Control,
+    #[serde(default)]
+    setpoint: SetpointLimits,
+    #[serde(default)]
+    watchdogs: Watchdogs,
+    episode: Episode,
+    #[cfg(feature = "sim")]
+    scene: Option<visuomotor_drivers::sim::SceneConfig>,
+    /// Only the simulator reads it.
+    #[cfg(not(feature = "sim"))]
+    #[serde(rename = "scene")]
+    _scene: Option<toml::Table>,
+}
+
+/// A validated launch file, with the robot that it describes.
+#[derive(Clone, Debug)]
+pub struct Launch {
+    pub source: Source,
+    pub urdf_text: String,
+    pub chain: Chain<JOINTS>,
+    pub robot: Robot,
+    pub task: Task,
+    pub action: ActionScale,
+    pub control: Control,
+    pub setpoint: SetpointLimits,
+    pub watchdogs: Watchdogs,
+    pub episode: Episode,
+    #[cfg(feature = "sim")]
+    pub scene: Option<visuomotor_drivers::sim::SceneConfig>,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Robot {
+    pub urdf: PathBuf,
+    pub base_link: String,
+    /// The frame between the fingertips.
+    pub tip_link: String,
+    /// Posture in which a session starts and toward which redundancy is pulled.
+    pub home_rad: [f64; JOINTS],
+}
+
+/// Where the task is and where the tool may be asked to go. Lengths in m, task frame unless said otherwise.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Task {
+    /// Centre of the tray's floor, base frame; the task frame's axes are parallel to the base frame's.
+    pub origin_in_base_m: [f64; 3],
+    /// Corners of the box that TCP goals stay in.
+    pub goal_low_m: [f64; 3],
+    pub goal_high_m: [f64; 3],
+    /// The unwrapped yaw goal stays within plus and minus this.
+    pub goal_yaw_max_rad: f64,
+    /// Corners of the box from which each episode's start is drawn.
+    pub start_low_m: [f64; 3],
+    pub start_high_m: [f64; 3],
+    pub start_yaw_max_rad: f64,
+    /// Actions a second.
+    pub action_rate_hz: f64,
+    /// Actions an episode at most.
+    pub steps_max: u32,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Control {
+    pub rate_hz: f64,
+    /// Whether to start without real-time rights.
+    pub real_time: Preference,
+    /// The control thread's own CPU, by number.
+    pub cpu: Option<usize>,
+}
+
+/// After how long silence, or at what lag, the arm stops.
+#[derive(Clone, Copy, Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Watchdogs {
+    pub arm_silence_ms_max: f64,
+    pub policy_silence_ms_max: f64,
+    pub frame_age_ms_max: f64,
+    /// How far a measured joint may lag its command.
+    pub tracking_rad_max: f64,
+}
+
+impl Default for Watchdogs {
+    fn default() -> Self {
+        Self {
+            arm_silence_ms_max: 20.0,
+            policy_silence_ms_max: 500.0,
+            frame_age_ms_max: 150.0,
+            tracking_rad_max: 0.1,
+        }
+    }
+}
+
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Episode {
+    /// Where `run` writes its recordings.
+    pub dir: PathBuf,
+}
+
+impl Launch {
+    /// Reads, parses and validates.
+    ///
+    /// # Errors
+    /// On the first thing that a person has to change; see [`InputError`].
+    pub fn read(path: &Path) -> Result<Self, InputError> {
+        Self::parse(Source::read(path)?)
+    }
+
+    fn parse(source: Source) -> Result<Self, InputError> {
+        let mut tables: Tables = toml::from_str(&source.text)
+            .map_err(|error| source.error_at(error.span(), error.message()))?;
+        let directory = source.path.parent().unwrap_or(Path::new("")).to_owned();
+        tables.robot.urdf = directory.join(&tables.robot.urdf);
+        tables.episode.dir = directory.join(&tables.episode.dir);
+        tables.check(&source)?;
+        let urdf_text = std::fs::read_to_string(&tables.robot.urdf).map_err(|error| {
+            let urdf = tables.robot.urdf.display();
+            source.error_in("robot.urdf", format!("{urdf} cannot be read: {error}"))
+        })?;
+        let chain = chain(&source, &tables.robot, &urdf_text)?;
+        check_home(&source, &tables.robot, &chain)?;
+        #[cfg(feature = "sim")]
+        let scene = scene(&source, &tables)?;
+        Ok(Self {
+            urdf_text,
+            chain,
+            robot: tables.robot,
+            task: tables.task,
+            action: tables.action,
+            control: tables.control,
+            setpoint: tables.setpoint,
+            watchdogs: tables.watchdogs,
+            episode: tables.episode,
+            #[cfg(feature = "sim")]
+            scene,
+            source,
+        })
+    }
+
+    /// The task frame in the robot's base frame.
+    #[allow(non_snake_case)]
+    pub fn T_base_task(&self) -> Isometry3<f64> {
+        let origin = Vector3::from(self.task.origin_in_base_m);
+        Isometry3::from_parts(Translation3::from(origin), UnitQuaternion::identity())
+    }
+
+    pub fn home(&self) -> JointPositions<JOINTS> {
+        self.robot.home_rad.into()
+    }
+
+    pub fn control_period(&self) -> Duration {
+        duration_ms(1e3 / self.control.rate_hz)
+    }
+
+    pub fn action_period(&self) -> Duration {
+        duration_ms(1e3 / self.task.action_rate_hz)
+    }
+}
+
+/// Rounded to the nearest nanosecond; the value has been checked to be finite, positive and not huge.
+pub fn duration_ms(ms: f64) -> Duration {
+    Duration::from_ticks((ms * 1e6).round() as u64)
+}
+
+impl Tables {
+    fn check(&self, source: &Source) -> Result<(), InputError> {
+        let within = |key: &str, value: f64, low: f64, high: f64| {
+            if (low..=high).contains(&value) {
+                return Ok(());
+            }
+            Err(source.error_in(key, format!("{value} is outside [{low}, {high}]")))
+        };
+        for (axis, metres) in self.task.origin_in_base_m.iter().enumerate() {
+            within(
+                &format!("task.origin_in_base_m[{axis}]"),
+                *metres,
+                -2.0,
+                2.0,
+            )?;
+        }
+        let Task {
+            goal_low_m,
+            goal_high_m,
+            start_low_m,
+            start_high_m,
+            ..
+        } = &self.task;
+        for axis in 0..3 {
+            within(
+                &format!("task.goal_low_m[{axis}]"),
+                goal_low_m[axis],
+                -2.0,
+                2.0,
+            )?;
+            let (low, high) = (goal_low_m[axis], goal_high_m[axis]);
+            within(&format!("task.goal_high_m[{axis}]"), high, low, 2.0)?;
+            within(
+                &format!("task.start_low_m[{axis}]"),
+                start_low_m[axis],
+                low,
+                high,
+            )?;
+            within(
+                &format!("task.start_high_m[{axis}]"),
+                start_high_m[axis],
+                start_low_m[axis],
+                high,
+            )?;
+        }
+        // A symmetric gripper reaches every direction within a quarter turn, and a wrist makes less than a whole one.
+        within(
+            "task.goal_yaw_max_rad",
+            self.task.goal_yaw_max_rad,
+            1.571,
+            3.1,
+        )?;
+        within(
+            "task.start_yaw_max_rad",
+            self.task.start_yaw_max_rad,
+            0.0,
+            self.task.goal_yaw_max_rad,
+        )?;
+        within("task.action_rate_hz", self.task.action_rate_hz, 0.5, 50.0)?;
+        within(
+            "task.steps_max",
+            f64::from(self.task.steps_max),
+            1.0,
+            1000.0,
+        )?;
+        within("action.xy_m", self.action.xy_m, 0.001, 0.3)?;
+        within("action.z_m", self.action.z_m, 0.001, 0.3)?;
+        within("action.yaw_rad", self.action.yaw_rad, 0.001, 1.6)?;
+        within("control.rate_hz", self.control.rate_hz, 100.0, 4000.0)?;
+        let setpoint = &self.setpoint;
+        for (key, value) in [
+            ("velocity_m_per_s", setpoint.velocity_m_per_s),
+            ("acceleration_m_per_s2", setpoint.acceleration_m_per_s2),
+            ("jerk_m_per_s3", setpoint.jerk_m_per_s3),
+            ("yaw_velocity_rad_per_s", setpoint.yaw_velocity_rad_per_s),
+            (
+                "yaw_acceleration_rad_per_s2",
+                setpoint.yaw_acceleration_rad_per_s2,
+            ),
+            ("yaw_jerk_rad_per_s3", setpoint.yaw_jerk_rad_per_s3),
+        ] {
+            within(&format!("setpoint.{key}"), value, 1e-3, 1e6)?;
+        }
+        let watchdogs = &self.watchdogs;
+        within(
+            "watchdogs.arm_silence_ms_max",
+            watchdogs.arm_silence_ms_max,
+            1.0,
+            1e3,
+        )?;
+        within(
+            "watchdogs.policy_silence_ms_max",
+            watchdogs.policy_silence_ms_max,
+            1.0,
+            1e4,
+        )?;
+        within(
+            "watchdogs.frame_age_ms_max",
+            watchdogs.frame_age_ms_max,
+            1.0,
+            1e4,
+        )?;
+        within(
+            "watchdogs.tracking_rad_max",
+            watchdogs.tracking_rad_max,
+            1e-3,
+            1.0,
+        )
+    }
+}
+
+fn chain(source: &Source, robot: &Robot, urdf: &str) -> Result<Chain<JOINTS>, InputError> {
+    Chain::from_urdf(urdf, &robot.base_link, &robot.tip_link).map_err(|error| {
+        let key = match &error {
+            ChainError::UnknownLink { link, .. } if *link == robot.base_link => "robot.base_link",
+            ChainError::UnknownLink { .. } | ChainError::NotConnected { .. } => "robot.tip_link",
+            _ => "robot.urdf",
+        };
+        source.error_in(key, format!("{}: {error}", robot.urdf.display()))
+    })
+}
+
+fn check_home(source: &Source, robot: &Robot, chain: &Chain<JOINTS>) -> Result<(), InputError> {
+    for (joint, (q, limit)) in robot.home_rad.iter().zip(chain.limits()).enumerate() {
+        if !(limit.lower..=limit.upper).contains(q) {
+            let name = &chain.joint_names()[joint];
+            let allowed = format!("[{}, {}]", limit.lower, limit.upper);
+            let message = format!("{q} is outside {allowed}, which the URDF allows {name}");
+            return Err(source.error_in(&format!("robot.home_rad[{joint}]"), message));
+        }
+    }
+    Ok(())
+}
+
+/// The scene's own idea of where the tray is follows from the task's.
+#[cfg(feature = "sim")]
+fn scene(
+    source: &Source,
+    tables: &Tables,
+) -> Result<Option<visuomotor_drivers::sim::SceneConfig>, InputError> {
+    use visuomotor_drivers::sim::SceneError;
+    let Some(mut scene) = tables.scene.clone() else {
+        return Ok(None);
+    };
+    if source.has("scene.tray_in_base_m") {
+        let message = "the tray is where task.origin_in_base_m says; remove this line";
+        return Err(source.error_in("scene.tray_in_base_m", message));
+    }
+    scene.tray_in_base_m = tables.task.origin_in_base_m;
+    scene.validate().map_err(|error| match error {
+        SceneError::Invalid { key, reason } => source.error_in(&format!("scene.{key}"), reason),
+        other => source.error_in("scene", other),
+    })?;
+    Ok(Some(scene))
+}
+
+#[cfg(test)]
+#[path = "config_tests.rs"]
+mod tests;

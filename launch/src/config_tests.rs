@@ -1,0 +1,260 @@
+use super::*;
+use proptest::prelude::*;
+
+const GOOD: &str = include_str!("../robots/sim_iiwa14.toml");
+
+fn robots() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("robots")
+}
+
+/// As if the text were the shipped launch file.
+fn parse(text: &str) -> Result<Launch, InputError> {
+    Launch::parse(Source {
+        path: robots().join("sim_iiwa14.toml"),
+        text: text.to_owned(),
+    })
+}
+
+fn scratch(name: &str, text: &str) -> PathBuf {
+    let path = std::env::temp_dir().join(format!("visuomotor-{}-{name}", std::process::id()));
+    std::fs::write(&path, text).unwrap();
+    path
+}
+
+#[test]
+fn shipped_file_is_good_and_says_what_it_means() {
+    let launch = Launch::read(&robots().join("sim_iiwa14.toml")).unwrap();
+    assert_eq!(launch.control_period(), Duration::from_ticks(1_000_000));
+    assert_eq!(launch.action_period(), Duration::from_ticks(250_000_000));
+    let tcp = launch.T_base_task().inverse() * launch.chain.fk(&launch.home());
+    assert!(
+        (tcp.translation.vector - Vector3::new(0.0, 0.0, 0.25)).norm() < 1e-3,
+        "{tcp}"
+    );
+    assert!(
+        (tcp.rotation * Vector3::z() + Vector3::z()).norm() < 1e-3,
+        "{tcp}"
+    );
+}
+
+#[test]
+fn defaults_are_those_that_the_shipped_file_spells_out() {
+    let spelled = parse(GOOD).unwrap();
+    let without = |table: &str, text: &str| {
+        let start = text.find(&format!("[{table}]\n")).expect(table);
+        let end = text[start + 1..]
+            .find("\n[")
+            .map_or(text.len(), |at| start + 1 + at);
+        text[..start].to_owned() + &text[end..]
+    };
+    let tables = ["setpoint", "watchdogs", "scene.objects", "scene.camera"];
+    let short = tables
+        .iter()
+        .fold(GOOD.to_owned(), |text, table| without(table, &text));
+    let implied = parse(&short).unwrap();
+    assert_eq!(
+        format!("{:?}", spelled.setpoint),
+        format!("{:?}", implied.setpoint)
+    );
+    assert_eq!(
+        format!("{:?}", spelled.watchdogs),
+        format!("{:?}", implied.watchdogs)
+    );
+    #[cfg(feature = "sim")]
+    assert_eq!(spelled.scene, implied.scene);
+}
+
+#[test]
+fn bad_files_are_refused_at_the_line_that_is_wrong() {
+    let with = |from: &str, to: &str| {
+        assert!(GOOD.contains(from), "{from}");
+        GOOD.replacen(from, to, 1)
+    };
+    let eight = std::fs::read_to_string(robots().join("iiwa14.urdf"))
+        .unwrap()
+        .replacen(
+            "</robot>",
+            "<link name=\"extra\"/><joint name=\"joint_8\" type=\"revolute\"><parent link=\"tcp\"/>\
+         <child link=\"extra\"/><axis xyz=\"0 0 1\"/>\
+         <limit lower=\"-1\" upper=\"1\" velocity=\"1\" effort=\"1\"/></joint></robot>",
+            1,
+        );
+    let eight = scratch("eight.urdf", &eight);
+    let not_urdf = scratch("not.urdf", "<robot");
+    let urdf = |path: &Path| with("iiwa14.urdf", &path.display().to_string());
+    let mut cases = vec![
+        (
+            with("rate_hz = 1000.0", "rate_hz = 1000.0\nrat = 1"),
+            "rat = 1",
+            "unknown field `rat`",
+        ),
+        (
+            with("[control]", "[kontrol]"),
+            "[kontrol]",
+            "unknown field `kontrol`",
+        ),
+        (
+            with("xy_m = 0.05\n", ""),
+            "[action]",
+            "missing field `xy_m`",
+        ),
+        (
+            with("rate_hz = 1000.0", "rate_hz = \"fast\""),
+            "\"fast\"",
+            "invalid type",
+        ),
+        (with("rate_hz = 1000.0", "rate_hz = "), "rate_hz = ", ""),
+        (
+            with("rate_hz = 1000.0", "rate_hz = nan"),
+            "rate_hz = nan",
+            "outside",
+        ),
+        (
+            with("real_time = \"preferred\"", "real_time = \"maybe\""),
+            "\"maybe\"",
+            "unknown variant `maybe`",
+        ),
+        (with("1.260095, 0.0]", "1.260095]"), "home_rad", "length"),
+        (
+            with("-1.332549", "-2.332549"),
+            "home_rad",
+            "outside [-2.0943951023931953",
+        ),
+        (with("0.26]", "0.001]"), "goal_high_m", "outside"),
+        (
+            with("start_low_m = [-0.08", "start_low_m = [-0.8"),
+            "start_low_m",
+            "outside",
+        ),
+        (
+            with("steps_max = 25", "steps_max = 0"),
+            "steps_max",
+            "outside",
+        ),
+        (
+            with("urdf = \"iiwa14.urdf\"", "urdf = \"no.urdf\""),
+            "no.urdf",
+            "cannot be read",
+        ),
+        (
+            with("\"base_link\"", "\"bse_link\""),
+            "bse_link",
+            "no link is named bse_link",
+        ),
+        (
+            with("\"tcp\"", "\"tool\""),
+            "\"tool\"",
+            "no link is named tool",
+        ),
+        (
+            urdf(&eight).replacen("\"tcp\"", "\"extra\"", 1),
+            "urdf =",
+            "8 moving joints where 7",
+        ),
+        (urdf(&not_urdf), "urdf =", "not a URDF"),
+    ];
+    #[cfg(feature = "sim")]
+    cases.extend([
+        (
+            with("count = [3, 5]", "count = [5, 3]"),
+            "count = [5, 3]",
+            "not a range",
+        ),
+        (
+            with("fovy_deg = 34.0", "fovy_deg = 340.0"),
+            "fovy_deg = 340",
+            "not a range",
+        ),
+        (
+            with("jitter_m = 0.01", "jitte_m = 0.01"),
+            "jitte_m",
+            "unknown field",
+        ),
+        (
+            with("\"union\", \"union\"", "\"onion\""),
+            "onion",
+            "unknown variant",
+        ),
+        (
+            with("[scene]", "[scene]\ntray_in_base_m = [0.0, 0.0, 0.0]"),
+            "tray_in_base_m",
+            "task.origin_in_base_m",
+        ),
+    ]);
+    for (text, line, message) in cases {
+        let Err(error) = parse(&text) else {
+            panic!("accepted: {line}")
+        };
+        let place = error
+            .place
+            .clone()
+            .unwrap_or_else(|| panic!("no place: {error}"));
+        assert!(
+            place.text.contains(line),
+            "{line:?} is not the line of\n{error}"
+        );
+        assert!(
+            error.message.contains(message),
+            "{message:?} is not in\n{error}"
+        );
+    }
+    for path in [eight, not_urdf] {
+        std::fs::remove_file(path).unwrap();
+    }
+}
+
+#[test]
+fn missing_file_is_named() {
+    let error = Launch::read(Path::new("no/such.toml")).unwrap_err();
+    assert!(
+        error
+            .to_string()
+            .starts_with("no/such.toml: cannot be read"),
+        "{error}"
+    );
+    let error = Launch::read(Path::new("/")).unwrap_err();
+    assert!(
+        error.to_string().starts_with("/: cannot be read"),
+        "{error}"
+    );
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
+    /// Cuts a piece out of the good file and puts something else in.
+    #[test]
+    fn mutated_files_are_good_or_refused_with_the_file_named(
+        start in 0..GOOD.len(),
+        length in 0usize..12,
+        insert in "[-0-9a-z.=\"\\[\\]{}\n\u{e9}# ]{0,4}",
+    ) {
+        let end = (start + length).min(GOOD.len());
+        let text = [&GOOD.as_bytes()[..start], insert.as_bytes(), &GOOD.as_bytes()[end..]].concat();
+        let text = String::from_utf8_lossy(&text);
+        if let Err(error) = parse(&text) {
+            prop_assert!(error.to_string().contains("sim_iiwa14.toml"), "{}", error);
+            prop_assert!(!error.message.is_empty());
+        }
+    }
+
+    /// Gives one key of the good file a value that it cannot have.
+    #[test]
+    fn absurd_numbers_are_refused_or_harmless(
+        index in 0usize..200,
+        value in prop::sample::select(vec!["nan", "inf", "-inf", "-1", "1e300", "0", "9223372036854775807"]),
+    ) {
+        let numbers: Vec<_> = GOOD
+            .match_indices(|c: char| c.is_ascii_digit())
+            .map(|(at, _)| at)
+            .filter(|at| !GOOD[..*at].ends_with(|c: char| c.is_alphanumeric() || "._-".contains(c)))
+            .filter(|at| !GOOD[..*at].rsplit('\n').next().unwrap_or("").contains(['#', '"']))
+            .collect();
+        let at = numbers[index % numbers.len()];
+        let end = at + GOOD[at..].find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(0);
+        let text = [&GOOD[..at], value, &GOOD[end..]].concat();
+        if let Err(error) = parse(&text) {
+            prop_assert!(error.place.is_some(), "{}", error);
+        }
+    }
+}

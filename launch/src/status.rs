@@ -1,0 +1,179 @@
+//! The live status line of `visuomotor run`, and the line that each finished episode leaves behind.
+//!
+//! On a terminal the line is rewritten in place; elsewhere only finished episodes are printed.
+
+use crate::report::EpisodeResult;
+use std::fmt;
+use std::io::{self, IsTerminal, Write};
+use visuomotor_runtime::fault::Fault;
+use visuomotor_runtime::step::{Counters, Phase};
+
+/// What the operator sees of the running system.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Status {
+    /// Seed of the running episode.
+    pub seed: u64,
+    pub phase: Phase,
+    /// Control ticks per second, measured.
+    pub rate_hz: f64,
+    /// Age of the newest frame that the policy looked at, ms; NaN before the first.
+    pub frame_age_ms: f64,
+    /// The policy's estimate of success; NaN where it has none.
+    pub q_value: f64,
+    /// Actions taken in this episode.
+    pub step: u32,
+    pub episodes: u32,
+    pub successes: u32,
+    pub counters: Counters,
+    pub fault: Option<Fault>,
+}
+
+impl fmt::Display for Status {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let phase = match self.phase {
+            Phase::Idle => "idle",
+            Phase::Hold => "hold",
+            Phase::Approach => "approach",
+            Phase::Policy => "policy",
+            Phase::Faulted => "FAULTED",
+        };
+        write!(f, "{phase:8} {:6.1} Hz  frame ", self.rate_hz)?;
+        number(f, self.frame_age_ms, 0, " ms")?;
+        write!(f, "  Q ")?;
+        number(f, self.q_value, 2, "")?;
+        write!(
+            f,
+            "  step {:2}  episode {}  grasped {} of {}",
+            self.step, self.seed, self.successes, self.episodes
+        )?;
+        let Counters {
+            missed_ticks,
+            late_decisions,
+            dropped_steps,
+            ..
+        } = self.counters;
+        for (name, count) in [
+            ("missed", missed_ticks),
+            ("late", late_decisions),
+            ("dropped", dropped_steps),
+        ] {
+            if count > 0 {
+                write!(f, "  {name} {count}")?;
+            }
+        }
+        match self.fault {
+            Some(fault) => write!(f, "  {fault}"),
+            None => Ok(()),
+        }
+    }
+}
+
+fn number(f: &mut fmt::Formatter<'_>, value: f64, digits: usize, unit: &str) -> fmt::Result {
+    if value.is_finite() {
+        write!(f, "{value:4.digits$}{unit}")
+    } else {
+        write!(f, "   -{unit}")
+    }
+}
+
+pub struct StatusLine {
+    terminal: bool,
+}
+
+impl StatusLine {
+    pub fn new() -> Self {
+        Self {
+            terminal: io::stdout().is_terminal(),
+        }
+    }
+
+    pub fn show(&self, status: &Status) {
+        if self.terminal {
+            print(&format!("\r\x1b[2K{status}"));
+        }
+    }
+
+    /// `episode` is what to say about where it was recorded.
+    pub fn finish_episode(&self, result: &EpisodeResult, episode: &str) {
+        let clear = if self.terminal { "\r\x1b[2K" } else { "" };
+        let EpisodeResult {
+            seed,
+            steps,
+            closes,
+            ..
+        } = result;
+        let class = result.class.name();
+        print(&format!(
+            "{clear}episode {seed:6}  {class:20} {steps:2} steps  {closes} closes  {episode}\n"
+        ));
+    }
+}
+
+/// A closed standard output is no reason to stop an arm in mid-motion.
+fn print(text: &str) {
+    let mut out = io::stdout().lock();
+    let _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const STATUS: Status = Status {
+        seed: 7,
+        phase: Phase::Policy,
+        rate_hz: 1000.0,
+        frame_age_ms: 31.4,
+        q_value: 0.876,
+        step: 3,
+        episodes: 5,
+        successes: 4,
+        counters: Counters {
+            missed_ticks: 0,
+            failed_reads: 0,
+            reused_samples: 0,
+            late_decisions: 0,
+            clamped_actions: 0,
+            dropped_steps: 0,
+            dropped_frames: 0,
+        },
+        fault: None,
+    };
+
+    #[test]
+    fn status_names_what_an_operator_needs() {
+        let line = STATUS.to_string();
+        for part in [
+            "policy",
+            "1000.0 Hz",
+            "31 ms",
+            "Q 0.88",
+            "step  3",
+            "grasped 4 of 5",
+        ] {
+            assert!(line.contains(part), "{part:?} in {line:?}");
+        }
+        assert!(!line.contains("missed"));
+    }
+
+    #[test]
+    fn trouble_is_shown() {
+        let counters = Counters {
+            missed_ticks: 2,
+            late_decisions: 1,
+            ..STATUS.counters
+        };
+        let fault = Some(Fault::ActionNotFinite);
+        let status = Status {
+            q_value: f64::NAN,
+            fault,
+            phase: Phase::Faulted,
+            counters,
+            ..STATUS
+        };
+        let line = status.to_string();
+        for part in ["FAULTED", "Q    -", "missed 2", "late 1", "not finite"] {
+            assert!(line.contains(part), "{part:?} in {line:?}");
+        }
+    }
+}
