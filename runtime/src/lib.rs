@@ -12,6 +12,7 @@ pub mod action;
 pub mod arm;
 pub mod camera;
 pub mod clock;
+pub mod episode;
 pub mod fault;
 pub mod kinematics;
 pub mod observation;
