@@ -14,6 +14,7 @@ pub mod camera;
 pub mod clock;
 pub mod control_loop;
 pub mod controller;
+pub mod episode;
 pub mod fault;
 pub mod handoff;
 pub mod kinematics;

@@ -1,0 +1,110 @@
+//! A file that has its final name only when it is whole and on the disk.
+
+use super::EpisodeError;
+use std::fs::{self, File};
+use std::io::{self, BufWriter, Seek, SeekFrom, Write};
+use std::path::{Path, PathBuf};
+
+/// Written under `NAME.open` until [`EpisodeFile::commit`]; left there if that never comes.
+#[derive(Debug)]
+pub struct EpisodeFile {
+    file: BufWriter<File>,
+    path: PathBuf,
+    open_path: PathBuf,
+}
+
+impl EpisodeFile {
+    /// # Errors
+    /// If either name is taken (an `.open` file may be all that is left of an episode), or the directory refuses.
+    pub fn create(path: &Path) -> Result<Self, EpisodeError> {
+        let mut open_path = path.to_owned().into_os_string();
+        open_path.push(".open");
+        let open_path = PathBuf::from(open_path);
+        if path.exists() {
+            return Err(EpisodeError::Exists { path: path.to_owned() });
+        }
+        let file = File::create_new(&open_path).map_err(|source| match source.kind() {
+            io::ErrorKind::AlreadyExists => EpisodeError::Exists { path: open_path.clone() },
+            _ => EpisodeError::File { doing: "create", path: open_path.clone(), source },
+        })?;
+        Ok(Self { file: BufWriter::new(file), path: path.to_owned(), open_path })
+    }
+
+    /// Brings everything to the disk, then gives the file its final name.
+    pub fn commit(self) -> Result<(), EpisodeError> {
+        let Self { file, path, open_path } = self;
+        let error = |doing| {
+            let path = open_path.clone();
+            move |source| EpisodeError::File { doing, path, source }
+        };
+        let file = file.into_inner().map_err(|e| e.into_error()).map_err(error("write"))?;
+        file.sync_all().map_err(error("sync"))?;
+        fs::rename(&open_path, &path).map_err(error("rename"))?;
+        // The new name is on the disk only when its directory is.
+        let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        File::open(directory).and_then(|directory| directory.sync_all()).map_err(error("sync the directory of"))
+    }
+
+    fn named<T>(&self, result: io::Result<T>) -> io::Result<T> {
+        result.map_err(|e| io::Error::new(e.kind(), format!("{}: {e}", self.open_path.display())))
+    }
+}
+
+impl Write for EpisodeFile {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let result = self.file.write(bytes);
+        self.named(result)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        let result = self.file.flush();
+        self.named(result)
+    }
+}
+
+impl Seek for EpisodeFile {
+    fn seek(&mut self, position: SeekFrom) -> io::Result<u64> {
+        let result = self.file.seek(position);
+        self.named(result)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn directory(name: &str) -> PathBuf {
+        let directory = std::env::temp_dir().join(format!("visuomotor-file-{name}-{}", std::process::id()));
+        let _ = fs::remove_dir_all(&directory);
+        fs::create_dir(&directory).unwrap();
+        directory
+    }
+
+    #[test]
+    fn has_its_name_only_after_commit() {
+        let directory = directory("commit");
+        let path = directory.join("a.mcap");
+        let mut file = EpisodeFile::create(&path).unwrap();
+        file.write_all(b"whole").unwrap();
+        assert!(!path.exists() && directory.join("a.mcap.open").exists());
+        file.commit().unwrap();
+        assert_eq!(fs::read(&path).unwrap(), b"whole");
+        assert!(!directory.join("a.mcap.open").exists());
+        fs::remove_dir_all(directory).unwrap();
+    }
+
+    #[test]
+    fn never_overwrites() {
+        let directory = directory("exists");
+        for name in ["a.mcap", "b.mcap.open"] {
+            fs::write(directory.join(name), b"precious").unwrap();
+        }
+        for name in ["a.mcap", "b.mcap"] {
+            let error = EpisodeFile::create(&directory.join(name)).unwrap_err();
+            assert!(matches!(error, EpisodeError::Exists { .. }), "{name}: {error}");
+        }
+        let error = EpisodeFile::create(&directory.join("missing/c.mcap")).unwrap_err().to_string();
+        assert!(error.contains("missing/c.mcap.open"), "{error}");
+        fs::remove_dir_all(directory).unwrap();
+    }
+}

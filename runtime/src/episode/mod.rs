@@ -1,0 +1,87 @@
+//! The episode log: everything that happened between two resets, in one MCAP file that says where it comes from.
+//!
+//! Responsible for the file's layout, for writing it while it happens ([`EpisodeWriter`] on the caller's thread,
+//! [`Recorder`] on one of its own) and for reading it back ([`Episode`]). Not responsible for when an episode begins or
+//! ends, nor for judging it.
+//!
+//! The file has the profile `ros2`: CDR messages with full `ros2msg` schemas in lz4 chunks, so the field's own tools
+//! open it. Its topics are in [`topic`], its lineage in metadata records ([`Header`]), the launch file and the robot
+//! description in attachments. While it is written its name ends in `.mcap.open`.
+
+mod cdr;
+mod convert;
+mod file;
+mod lineage;
+mod messages;
+mod reader;
+mod recorder;
+mod records;
+#[cfg(test)]
+mod samples;
+mod writer;
+
+pub use file::EpisodeFile;
+pub use lineage::{
+    Clock, ClockSource, Code, Header, JointNames, Origin, PolicyIdentity, Robot, SCHEMA_VERSION, Scene, Sha256, TextMap,
+};
+pub use reader::Episode;
+pub use recorder::{EventSink, Queues, Recorder, StepSink};
+pub use records::{Attachment, DecisionRecord, Ending, FrameRecord, Losses, ObservationRecord, Outcome};
+pub use writer::{EpisodeWriter, Summary};
+
+use std::io;
+use std::path::PathBuf;
+
+/// The topics of an episode.
+pub mod topic {
+    /// `sensor_msgs/msg/JointState`: measured, every tick that read the arm; logged when due, stamped when sampled.
+    pub const JOINT_STATES: &str = "/joint_states";
+    /// `sensor_msgs/msg/JointState`: commanded, every tick that sent a command.
+    pub const JOINT_COMMANDS: &str = "/joint_commands";
+    /// `visuomotor_msgs/msg/Step`: the rest of every tick.
+    pub const STEP: &str = "/step";
+    /// `sensor_msgs/msg/CompressedImage`: JPEG, logged and stamped with the capture time.
+    pub const IMAGE: &str = "/camera/image/compressed";
+    /// `visuomotor_msgs/msg/Observation`: at the policy's rate, logged when it was made.
+    pub const OBSERVATION: &str = "/observation";
+    /// `geometry_msgs/msg/PoseStamped`: the measured pose of each observation again, for viewers.
+    pub const TCP: &str = "/tcp";
+    /// `visuomotor_msgs/msg/Action`: at the policy's rate, logged when decided.
+    pub const ACTION: &str = "/action";
+    /// `visuomotor_msgs/msg/Outcome`: once, at the end.
+    pub const OUTCOME: &str = "/outcome";
+}
+
+/// What keeps an episode from being written or read.
+#[derive(Debug, thiserror::Error)]
+pub enum EpisodeError {
+    #[error("{path} exists: give the episode another name, or move that file away")]
+    Exists { path: PathBuf },
+    #[error("cannot {doing} {path}: {source}")]
+    File { doing: &'static str, path: PathBuf, source: io::Error },
+    #[error("the log cannot be written or read: {0}")]
+    Log(#[from] mcap::McapError),
+    #[error("the log cannot be written or read: {0}")]
+    Io(#[from] io::Error),
+    #[error("a frame of {width} x {height} cannot be compressed: {reason}")]
+    Image { width: u32, height: u32, reason: String },
+    #[error("a step of {got} joints in an episode whose robot has {expected}")]
+    Joints { expected: usize, got: usize },
+    #[error("the episode is incomplete, {lost:?} could not be written; first error: {first}")]
+    Incomplete { lost: Losses, first: Box<EpisodeError> },
+    #[error("an episode is being recorded already")]
+    Recording,
+    #[error("no episode is being recorded")]
+    NotRecording,
+    #[error("the recorder's thread has ended")]
+    RecorderGone,
+
+    #[error("this is not an episode: the metadata record `{record}` is missing")]
+    MissingRecord { record: &'static str },
+    #[error("the metadata record `{record}` is unreadable at `{key}`: {reason}")]
+    Header { record: &'static str, key: &'static str, reason: String },
+    #[error("the episode has schema version {found}, this program reads {}", SCHEMA_VERSION)]
+    SchemaVersion { found: u32 },
+    #[error("the message {sequence} on {topic} is unreadable: {reason}")]
+    Message { topic: String, sequence: u32, reason: String },
+}

@@ -1,0 +1,395 @@
+//! Records episodes on a thread of its own, so that neither the control loop nor the policy ever waits for a disk.
+//!
+//! Steps come through a wait-free ring of fixed size, frames and events through a bounded channel; what finds its queue
+//! full is dropped and counted. Disk errors are kept and counted until the episode is finished. Not responsible for
+//! the thread's priority.
+
+use super::file::EpisodeFile;
+use super::records::{DecisionRecord, Losses, ObservationRecord, Outcome};
+use super::{EpisodeError, EpisodeWriter, Summary};
+use crate::camera::Frame;
+use crate::clock::Instant;
+use crate::step::Step;
+use crossbeam::channel::{self, Receiver, RecvTimeoutError, Sender, TrySendError};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::thread::{self, JoinHandle};
+
+/// The ring is emptied at least this often; waking the thread from the control loop would be a system call there.
+const DRAIN_PERIOD: std::time::Duration = std::time::Duration::from_millis(10);
+
+/// Sizes of the recorder's queues.
+#[derive(Clone, Copy, Debug)]
+pub struct Queues {
+    /// At least a few times what one slow write to the disk lets pile up; half of it is kept from before an episode.
+    pub steps: usize,
+    /// Frames, observations and decisions.
+    pub events: usize,
+}
+
+/// Records dropped since start because a queue was full.
+#[derive(Debug, Default)]
+struct Dropped {
+    steps: AtomicU64,
+    frames: AtomicU64,
+    events: AtomicU64,
+}
+
+impl Dropped {
+    fn load(&self) -> Losses {
+        Losses {
+            steps: self.steps.load(Ordering::Relaxed),
+            frames: self.frames.load(Ordering::Relaxed),
+            events: self.events.load(Ordering::Relaxed),
+        }
+    }
+}
+
+/// The control loop's end. Wait-free.
+pub struct StepSink<const N: usize> {
+    ring: rtrb::Producer<Step<N>>,
+    dropped: Arc<Dropped>,
+}
+
+impl<const N: usize> StepSink<N> {
+    pub fn push(&mut self, step: &Step<N>) {
+        if self.ring.push(*step).is_err() {
+            self.dropped.steps.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    /// What was dropped since start, on this side and by every [`EventSink`].
+    pub fn dropped(&self) -> Losses {
+        self.dropped.load()
+    }
+}
+
+/// The camera's and the policy's end. Never blocks.
+#[derive(Clone)]
+pub struct EventSink {
+    messages: Sender<Message>,
+    dropped: Arc<Dropped>,
+}
+
+impl EventSink {
+    pub fn frame(&self, frame: Frame) {
+        self.send(Message::Frame(frame), &self.dropped.frames);
+    }
+
+    pub fn observation(&self, record: ObservationRecord) {
+        self.send(Message::Observation(record), &self.dropped.events);
+    }
+
+    pub fn decision(&self, record: DecisionRecord) {
+        self.send(Message::Decision(record), &self.dropped.events);
+    }
+
+    fn send(&self, message: Message, dropped: &AtomicU64) {
+        match self.messages.try_send(message) {
+            Ok(()) => {}
+            Err(TrySendError::Full(_) | TrySendError::Disconnected(_)) => {
+                dropped.fetch_add(1, Ordering::Relaxed);
+            }
+        }
+    }
+}
+
+enum Message {
+    Frame(Frame),
+    Observation(ObservationRecord),
+    Decision(DecisionRecord),
+    Begin { writer: Box<EpisodeWriter<EpisodeFile>>, started_at: Instant, dropped: Losses },
+    Finish { outcome: Outcome, dropped: Losses, reply: Sender<Result<Summary, EpisodeError>> },
+    End,
+}
+
+/// The session's end: begins and finishes episodes. Dropping it ends the thread; an unfinished episode keeps the name
+/// of an open file.
+pub struct Recorder {
+    messages: Sender<Message>,
+    dropped: Arc<Dropped>,
+    thread: Option<JoinHandle<()>>,
+    recording: bool,
+}
+
+impl Recorder {
+    pub fn start<const N: usize>(queues: Queues) -> Result<(Self, StepSink<N>, EventSink), EpisodeError> {
+        let (producer, consumer) = rtrb::RingBuffer::new(queues.steps);
+        let (messages, receiver) = channel::bounded(queues.events);
+        let dropped = Arc::new(Dropped::default());
+        let worker = Worker { ring: consumer, messages: receiver, open: None };
+        let thread = thread::Builder::new().name("episode".into()).spawn(move || worker.run())?;
+        let steps = StepSink { ring: producer, dropped: dropped.clone() };
+        let events = EventSink { messages: messages.clone(), dropped: dropped.clone() };
+        Ok((Self { messages, dropped, thread: Some(thread), recording: false }, steps, events))
+    }
+
+    /// From here on everything goes to `writer`: the steps that are due at `started_at` or later, and all events.
+    pub fn begin(&mut self, writer: EpisodeWriter<EpisodeFile>, started_at: Instant) -> Result<(), EpisodeError> {
+        if self.recording {
+            return Err(EpisodeError::Recording);
+        }
+        let (writer, dropped) = (Box::new(writer), self.dropped.load());
+        self.send(Message::Begin { writer, started_at, dropped })?;
+        self.recording = true;
+        Ok(())
+    }
+
+    /// Writes everything that was handed over before this call, except steps due at `outcome.ended_at` or later, and
+    /// returns when the file is on the disk under its name.
+    ///
+    /// # Errors
+    /// [`EpisodeError::Incomplete`] if anything could not be written; the file is then finished as well as it can be.
+    pub fn finish(&mut self, outcome: Outcome) -> Result<Summary, EpisodeError> {
+        if !self.recording {
+            return Err(EpisodeError::NotRecording);
+        }
+        self.recording = false;
+        let (reply, answer) = channel::bounded(1);
+        self.send(Message::Finish { outcome, dropped: self.dropped.load(), reply })?;
+        answer.recv().map_err(|_| EpisodeError::RecorderGone)?
+    }
+
+    fn send(&self, message: Message) -> Result<(), EpisodeError> {
+        self.messages.send(message).map_err(|_| EpisodeError::RecorderGone)
+    }
+}
+
+impl Drop for Recorder {
+    fn drop(&mut self) {
+        if self.send(Message::End).is_ok()
+            && let Some(thread) = self.thread.take()
+        {
+            let _ = thread.join();
+        }
+    }
+}
+
+struct Worker<const N: usize> {
+    ring: rtrb::Consumer<Step<N>>,
+    messages: Receiver<Message>,
+    open: Option<Open>,
+}
+
+/// The episode that is being recorded.
+struct Open {
+    writer: Box<EpisodeWriter<EpisodeFile>>,
+    started_at: Instant,
+    /// Dropped before it began.
+    dropped: Losses,
+    /// Handed over, but not written.
+    unwritten: Losses,
+    first_error: Option<EpisodeError>,
+}
+
+impl<const N: usize> Worker<N> {
+    fn run(mut self) {
+        loop {
+            match self.messages.recv_timeout(DRAIN_PERIOD) {
+                Ok(Message::Begin { writer, started_at, dropped }) => {
+                    let unwritten = Losses::default();
+                    self.open = Some(Open { writer, started_at, dropped, unwritten, first_error: None });
+                }
+                Ok(Message::Finish { outcome, dropped, reply }) => {
+                    self.drain(Some(outcome.ended_at));
+                    let result = self.open.take().ok_or(EpisodeError::NotRecording);
+                    // Nobody listens when the session gave up; the file is finished all the same.
+                    let _ = reply.send(result.and_then(|open| open.finish(&outcome, dropped)));
+                }
+                Ok(Message::Frame(frame)) => self.write(|w| w.frame(&frame), |lost| &mut lost.frames),
+                Ok(Message::Observation(record)) => {
+                    self.write(|w| w.observation(&record), |lost| &mut lost.events);
+                }
+                Ok(Message::Decision(record)) => {
+                    self.write(|w| w.decision(&record.decision, record.decided_at), |lost| &mut lost.events);
+                }
+                Err(RecvTimeoutError::Timeout) => {}
+                Ok(Message::End) | Err(RecvTimeoutError::Disconnected) => return,
+            }
+            self.drain(None);
+        }
+    }
+
+    /// Empties the ring up to `end`. Between episodes it stays half full: the next one may already have begun there.
+    fn drain(&mut self, end: Option<Instant>) {
+        while let Ok(&step) = self.ring.peek() {
+            let kept = match &self.open {
+                Some(_) => end.is_some_and(|end| step.due >= end),
+                None => self.ring.slots() <= self.ring.buffer().capacity() / 2,
+            };
+            if kept {
+                return;
+            }
+            let _ = self.ring.pop();
+            if self.open.as_ref().is_some_and(|open| step.due >= open.started_at) {
+                self.write(|writer| writer.step(&step), |lost| &mut lost.steps);
+            }
+        }
+    }
+
+    /// Counts in `loss` what cannot be written. Without an episode there is nothing to write or to lose.
+    fn write(
+        &mut self,
+        write: impl FnOnce(&mut EpisodeWriter<EpisodeFile>) -> Result<(), EpisodeError>,
+        loss: impl FnOnce(&mut Losses) -> &mut u64,
+    ) {
+        if let Some(open) = &mut self.open
+            && let Err(error) = write(&mut open.writer)
+        {
+            *loss(&mut open.unwritten) += 1;
+            open.first_error.get_or_insert(error);
+        }
+    }
+}
+
+impl Open {
+    /// `dropped`: counted since start, at the end of the episode.
+    fn finish(self, outcome: &Outcome, dropped: Losses) -> Result<Summary, EpisodeError> {
+        let (before, unwritten) = (self.dropped, self.unwritten);
+        let lost = Losses {
+            steps: dropped.steps - before.steps + unwritten.steps,
+            frames: dropped.frames - before.frames + unwritten.frames,
+            events: dropped.events - before.events + unwritten.events,
+        };
+        let closed = self.writer.close(outcome, lost);
+        match self.first_error {
+            None => closed,
+            Some(first) => Err(EpisodeError::Incomplete { lost, first: Box::new(first) }),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::episode::samples::{self, at_ms};
+    use crate::episode::{Episode, Ending};
+    use std::fs;
+    use std::path::PathBuf;
+
+    const QUEUES: Queues = Queues { steps: 4096, events: 64 };
+
+    struct Directory(PathBuf);
+
+    impl Directory {
+        fn new(name: &str) -> Self {
+            let path = std::env::temp_dir().join(format!("visuomotor-recorder-{name}-{}", std::process::id()));
+            let _ = fs::remove_dir_all(&path);
+            fs::create_dir(&path).unwrap();
+            Self(path)
+        }
+
+        fn writer(&self, name: &str) -> EpisodeWriter<EpisodeFile> {
+            EpisodeWriter::create(&self.0.join(name), &samples::header(), &[]).unwrap()
+        }
+
+        fn read(&self, name: &str) -> Episode<7> {
+            Episode::open(&self.0.join(name)).unwrap()
+        }
+    }
+
+    impl Drop for Directory {
+        fn drop(&mut self) {
+            let _ = fs::remove_dir_all(&self.0);
+        }
+    }
+
+    #[test]
+    fn episodes_hold_exactly_the_steps_between_their_instants() {
+        let directory = Directory::new("episodes");
+        let (mut recorder, mut steps, events) = Recorder::start::<7>(QUEUES).unwrap();
+        for i in 0..50 {
+            steps.push(&samples::step(i));
+        }
+        events.frame(samples::frame(0));
+        for (name, start, end) in [("a.mcap", 40, 300), ("b.mcap", 310, 400)] {
+            recorder.begin(directory.writer(name), at_ms(start)).unwrap();
+            for i in (start + 10)..(end + 20).min(400) {
+                steps.push(&samples::step(i));
+            }
+            if end == 300 {
+                (320..330).for_each(|i| steps.push(&samples::step(i)));
+            }
+            events.frame(samples::frame(start));
+            events.observation(samples::observation(start));
+            events.decision(samples::decision(start));
+            let summary = recorder.finish(samples::outcome(at_ms(end))).unwrap();
+            assert_eq!(summary.lost, Losses::default());
+
+            let episode = directory.read(name);
+            assert_eq!(episode.outcome.unwrap().0.ending, Ending::StepLimit);
+            assert_eq!(episode.frames.len(), 1);
+            assert_eq!(episode.observations, [samples::observation(start)]);
+            assert_eq!(episode.decisions, [samples::decision(start)]);
+            assert!(episode.steps.iter().all(|step| (at_ms(start)..at_ms(end)).contains(&step.due)));
+            if end == 300 {
+                assert_eq!(episode.steps, (40..300).map(samples::step).collect::<Vec<_>>());
+            }
+        }
+    }
+
+    #[test]
+    fn what_does_not_fit_is_counted_and_the_file_says_so() {
+        let directory = Directory::new("overflow");
+        let (mut recorder, mut steps, events) = Recorder::start::<7>(Queues { steps: 8, events: 4 }).unwrap();
+        recorder.begin(directory.writer("a.mcap"), at_ms(0)).unwrap();
+        let (step, frame) = (samples::step(1), samples::frame(1));
+        (0..100_000).for_each(|_| steps.push(&step));
+        (0..1000).for_each(|_| events.frame(frame.clone()));
+        let dropped = steps.dropped();
+        let summary = recorder.finish(samples::outcome(at_ms(2))).unwrap();
+        assert_eq!(summary.lost, dropped);
+        assert_eq!(summary.steps + dropped.steps, 100_000);
+        assert_eq!(summary.frames + dropped.frames, 1000);
+        assert!(dropped.steps > 0 && dropped.frames > 0, "{dropped:?}");
+        let episode = directory.read("a.mcap");
+        assert_eq!(episode.outcome.unwrap().1, dropped);
+        assert_eq!((episode.steps.len() as u64, episode.frames.len() as u64), (summary.steps, summary.frames));
+    }
+
+    #[test]
+    fn what_cannot_be_written_is_an_error_with_a_count() {
+        let directory = Directory::new("incomplete");
+        let (mut recorder, _steps, events) = Recorder::start::<7>(QUEUES).unwrap();
+        recorder.begin(directory.writer("a.mcap"), at_ms(0)).unwrap();
+        let mut frame = samples::frame(0);
+        frame.image.rgb.clear();
+        events.frame(frame.clone());
+        events.frame(frame);
+        events.frame(samples::frame(1));
+        let error = recorder.finish(samples::outcome(at_ms(2))).unwrap_err();
+        let EpisodeError::Incomplete { lost, first } = error else { panic!("{error}") };
+        assert_eq!(lost, Losses { frames: 2, ..Losses::default() });
+        assert!(matches!(*first, EpisodeError::Image { .. }), "{first}");
+        assert_eq!(directory.read("a.mcap").frames.len(), 1);
+    }
+
+    #[test]
+    fn a_directory_that_goes_away_is_an_error_and_the_next_episode_is_recorded() {
+        let directory = Directory::new("gone");
+        let (mut recorder, mut steps, _events) = Recorder::start::<7>(QUEUES).unwrap();
+        let inner = directory.0.join("inner");
+        fs::create_dir(&inner).unwrap();
+        let writer = EpisodeWriter::create(&inner.join("a.mcap"), &samples::header(), &[]).unwrap();
+        recorder.begin(writer, at_ms(0)).unwrap();
+        fs::remove_dir_all(&inner).unwrap();
+        let error = recorder.finish(samples::outcome(at_ms(1))).unwrap_err().to_string();
+        assert!(error.contains("rename") && error.contains("inner/a.mcap.open"), "{error}");
+
+        recorder.begin(directory.writer("b.mcap"), at_ms(2)).unwrap();
+        steps.push(&samples::step(3));
+        assert_eq!(recorder.finish(samples::outcome(at_ms(4))).unwrap().steps, 1);
+    }
+
+    #[test]
+    fn begin_and_finish_come_in_pairs_and_an_unfinished_file_keeps_its_open_name() {
+        let directory = Directory::new("pairs");
+        let (mut recorder, _steps, _events) = Recorder::start::<7>(QUEUES).unwrap();
+        assert!(matches!(recorder.finish(samples::outcome(at_ms(1))), Err(EpisodeError::NotRecording)));
+        recorder.begin(directory.writer("a.mcap"), at_ms(0)).unwrap();
+        let second = recorder.begin(directory.writer("b.mcap"), at_ms(0));
+        assert!(matches!(second, Err(EpisodeError::Recording)));
+        drop(recorder);
+        assert!(directory.0.join("a.mcap.open").exists() && !directory.0.join("a.mcap").exists());
+    }
+}
