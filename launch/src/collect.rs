@@ -15,6 +15,7 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use visuomotor_policies::features;
 use visuomotor_runtime::action::ActionScale;
+use visuomotor_runtime::clock::Instant;
 use visuomotor_runtime::observation::Observation;
 use visuomotor_runtime::policy::Decision;
 
@@ -113,7 +114,7 @@ impl ShardWriter {
 }
 
 impl Observer for ShardWriter {
-    fn decided(&mut self, observation: &Observation<'_>, decision: &Decision) {
+    fn decided(&mut self, observation: &Observation<'_>, decision: &Decision, _decided_at: Instant) {
         let rows = &mut self.rows;
         let image = &observation.frame.image;
         rows.size = [image.width as usize, image.height as usize];

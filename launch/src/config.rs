@@ -12,6 +12,7 @@ use visuomotor_runtime::action::ActionScale;
 use visuomotor_runtime::clock::Duration;
 use visuomotor_runtime::kinematics::{Chain, ChainError};
 use visuomotor_runtime::realtime::Preference;
+use visuomotor_runtime::safety::{Limits, LimitsConfig, Workspace};
 use visuomotor_runtime::setpoint::SetpointLimits;
 use visuomotor_runtime::units::JointPositions;
 
@@ -29,6 +30,8 @@ struct Tables {
     setpoint: SetpointLimits,
     #[serde(default)]
     watchdogs: Watchdogs,
+    limits: LimitsConfig,
+    workspace: Workspace,
     episode: Episode,
     #[cfg(feature = "sim")]
     scene: Option<visuomotor_drivers::sim::SceneConfig>,
@@ -50,6 +53,8 @@ pub struct Launch {
     pub control: Control,
     pub setpoint: SetpointLimits,
     pub watchdogs: Watchdogs,
+    pub limits: Limits<JOINTS>,
+    pub workspace: Workspace,
     pub episode: Episode,
     #[cfg(feature = "sim")]
     pub scene: Option<visuomotor_drivers::sim::SceneConfig>,
@@ -148,6 +153,12 @@ impl Launch {
         })?;
         let chain = chain(&source, &tables.robot, &urdf_text)?;
         check_home(&source, &tables.robot, &chain)?;
+        let limits = Limits::new(&chain, &tables.limits)
+            .map_err(|error| source.error_at(error.span.clone(), error))?;
+        tables
+            .workspace
+            .validate()
+            .map_err(|error| source.error_in("workspace", error))?;
         #[cfg(feature = "sim")]
         let scene = scene(&source, &tables)?;
         Ok(Self {
@@ -159,6 +170,8 @@ impl Launch {
             control: tables.control,
             setpoint: tables.setpoint,
             watchdogs: tables.watchdogs,
+            limits,
+            workspace: tables.workspace,
             episode: tables.episode,
             #[cfg(feature = "sim")]
             scene,

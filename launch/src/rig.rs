@@ -11,13 +11,12 @@ use crate::report::{EpisodeResult, Evidence};
 use crate::wiring::{self, WiringError};
 use rand::{RngExt, SeedableRng};
 use rand_xoshiro::Xoshiro256PlusPlus;
-use rtic_monotonics::{Monotonic, Timebase};
 use sha2::{Digest, Sha256};
 use std::cell::{Cell, RefCell};
 use std::pin::pin;
-use visuomotor_drivers::sim::{self, SimArm, SimCamera, SimObserver, Split, View, World};
+use visuomotor_drivers::sim::{self, Latency, SimArm, SimCamera, SimObserver, Split, View, World};
 use visuomotor_runtime::action::{Action, Verb};
-use visuomotor_runtime::arm::Fingers;
+use visuomotor_runtime::arm::{Arm, ArmError, ArmState, Fingers};
 use visuomotor_runtime::camera::{Camera, Frame, Image};
 use visuomotor_runtime::clock::linux::{LinuxMono, thread_cpu_time};
 use visuomotor_runtime::clock::{Clock, Duration, Instant, SimMono, Ticker, executor};
@@ -25,12 +24,15 @@ use visuomotor_runtime::control_loop::{self, Exchange};
 use visuomotor_runtime::controller::{Outputs, Request};
 use visuomotor_runtime::observation::{GripperObservation, Observation, SceneTruth};
 use visuomotor_runtime::policy::{Decision, Policy};
+use visuomotor_runtime::safety::{SafeCommand, StopCategory};
 use visuomotor_runtime::step::{Phase, Step};
 
 /// When the first decision falls due: the controller has armed itself and the physics have taken a few steps.
-const FIRST_DECISION: Duration = Duration::millis(100);
+const FIRST_DECISION: Duration = Duration::from_ticks(100_000_000);
 /// The gripper holds still for this long before the end is judged.
-const SETTLE: Duration = Duration::millis(250);
+const SETTLE: Duration = Duration::from_ticks(250_000_000);
+/// A perturbed episode's object is displaced by this much, m.
+const PUSH_M: f64 = 0.05;
 /// In mid-approach the open fingers are lower than this, m, task frame.
 const MID_APPROACH_M: f64 = 0.11;
 
@@ -164,7 +166,7 @@ impl<'a> Rig<'a> {
             closes: log.closes,
             held_at_end: end.gripped.is_some(),
             held_ever: log.max_held_height_m > 0.0,
-            reachable: end.objects_outside < self.arm.world().scene().objects_len(),
+            reachable: end.objects_outside < self.arm.world().scene().objects(),
         };
         Ok(EpisodeResult {
             seed,
@@ -177,7 +179,7 @@ impl<'a> Rig<'a> {
             policy_tick_ms: log.policy_tick_ms,
             sim_s: (SimMono::now() - SimMono::EPOCH).as_ticks() as f64 * 1e-9,
             wall_s: (LinuxMono::now() - wall_start).as_ticks() as f64 * 1e-9,
-            actions_sha256: hex(&log.actions.finalize()),
+            actions_sha256: wiring::hex(&log.actions.finalize()),
         })
     }
 }
@@ -283,7 +285,7 @@ struct PushableArm<'a> {
 impl Arm<7> for PushableArm<'_> {
     fn read(&mut self, now: Instant) -> Result<ArmState<7>, ArmError> {
         if let Some(seed) = self.push.take() {
-            self.arm.world_mut().push_nearest(seed);
+            self.arm.world_mut().push_nearest(PUSH_M, seed);
         }
         self.arm.read(now)
     }

@@ -82,3 +82,8 @@ pub fn start_joints(
 pub fn scene(launch: &Launch) -> Result<&visuomotor_drivers::sim::SceneConfig, WiringError> {
     launch.scene.as_ref().ok_or_else(|| WiringError::NoScene(launch.source.path.display().to_string()))
 }
+
+/// Lower-case hexadecimal.
+pub fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}

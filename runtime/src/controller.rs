@@ -379,5 +379,5 @@ fn age(now: Instant, sampled_at: Instant, ahead_max: Duration) -> Duration {
 }
 
 fn ms(span: Duration) -> f64 {
-    span.to_nanos() as f64 * 1e-6
+    span.as_nanos() as f64 * 1e-6
 }

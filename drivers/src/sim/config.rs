@@ -3,7 +3,9 @@
 //! Not responsible for drawing: [`super::Scene`] does, from one seed.
 
 use super::SceneError;
+use rand::Rng;
 use serde::{Deserialize, Serialize};
+use visuomotor_runtime::clock::Duration;
 
 /// Bound of the state that is handed between threads.
 pub const OBJECTS_MAX: usize = 32;
@@ -14,6 +16,7 @@ pub const OBJECTS_MAX: usize = 32;
 pub struct SceneConfig {
     pub objects: ObjectConfig,
     pub camera: CameraConfig,
+    pub latency: LatencyConfig,
     /// Position of the task frame (centre of the tray's floor) in the robot's base frame; the axes are parallel.
     pub tray_in_base_m: [f64; 3],
     /// Mean grey of the tray's floor, 0 to 1; each channel varies by ±0.1 around it.
@@ -37,6 +40,7 @@ impl Default for SceneConfig {
         Self {
             objects: ObjectConfig::default(),
             camera: CameraConfig::default(),
+            latency: LatencyConfig::default(),
             tray_in_base_m: [0.60, 0.0, 0.02],
             tray_grey: [0.3, 0.8],
             wall_grey: [0.2, 0.8],
@@ -129,6 +133,36 @@ impl Default for CameraConfig {
     }
 }
 
+/// How old things are when they arrive; drawn once an episode.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct LatencyConfig {
+    /// From a frame's capture until the policy sees it, ms.
+    pub image_ms: [f64; 2],
+    /// From the policy's look until its action takes effect, ms.
+    pub action_ms: [f64; 2],
+}
+
+impl Default for LatencyConfig {
+    fn default() -> Self {
+        Self { image_ms: [5.0, 40.0], action_ms: [10.0, 40.0] }
+    }
+}
+
+/// One episode's latencies.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Latency {
+    pub image: Duration,
+    pub action: Duration,
+}
+
+impl LatencyConfig {
+    pub fn draw(&self, rng: &mut impl Rng) -> Latency {
+        let mut span = |range| Duration::from_ticks((super::object::uniform(range, rng) * 1e6) as u64);
+        Latency { image: span(self.image_ms), action: span(self.action_ms) }
+    }
+}
+
 impl SceneConfig {
     /// Everything that MuJoCo would stop the process for, or that could not be drawn, is refused here.
     pub fn validate(&self) -> Result<(), SceneError> {
@@ -163,6 +197,8 @@ impl SceneConfig {
         for metres in camera.position_m.into_iter().chain(camera.target_m) {
             range("camera.position_m and target_m", [metres; 2], -5.0, 5.0)?;
         }
+        range("latency.image_ms", self.latency.image_ms, 0.0, 95.0)?;
+        range("latency.action_ms", self.latency.action_ms, 0.0, 95.0)?;
         range("camera.fovy_deg", [camera.fovy_deg; 2], 5.0, 120.0)?;
         check("camera.size_px", camera.size_px.iter().all(|px| (8..=1024).contains(px)), || {
             format!("{:?} is outside [8, 1024]", camera.size_px)

@@ -29,7 +29,7 @@ mod world;
 
 pub use arm::SimArm;
 pub use camera::{CameraSeat, SimCamera, View};
-pub use config::{CameraConfig, ObjectConfig, ObjectKind, SceneConfig};
+pub use config::{CameraConfig, Latency, LatencyConfig, ObjectConfig, ObjectKind, SceneConfig};
 pub use error::{RenderError, SceneError};
 pub use iiwa14::START_Q;
 pub use rig::{Rig, SceneFeeder, SimObserver};

@@ -6,11 +6,14 @@
 use super::config::SceneConfig;
 use super::error::SceneError;
 use super::iiwa14::{FINGER_TRAVEL_M, JOINTS, SERVO_DAMPING_S, START_Q};
-use super::scene::Scene;
+use super::scene::{Scene, SceneObject};
 use super::seed::Split;
 use super::snapshot::{Judgement, Snapshot};
 use mujoco_rs::prelude::*;
-use nalgebra::SVector;
+use nalgebra::{SVector, Vector3};
+use rand::{RngExt, SeedableRng};
+use rand_xoshiro::Xoshiro256PlusPlus;
+use std::f64::consts::TAU;
 use std::sync::Arc;
 use visuomotor_runtime::arm::{ArmState, Fingers};
 use visuomotor_runtime::clock::{Duration, Instant};
@@ -27,6 +30,9 @@ const SETTLE_S: [f64; 2] = [0.3, 1.5];
 const FINGER_CLOSED_M: f64 = -0.02;
 /// A caller that comes later than this gets a world in which the missing time did not pass.
 const CATCH_UP_S: f64 = 1.0;
+/// A pushed object stays within this of the tray's centre, along both axes, m, if one of so many directions allows.
+const PUSH_REACH_M: f64 = 0.11;
+const PUSH_TRIES: usize = 20;
 
 pub struct World {
     scene: Arc<Scene>,
@@ -127,6 +133,30 @@ impl World {
             Fingers::Open => FINGER_TRAVEL_M,
             Fingers::Closed => FINGER_CLOSED_M,
         });
+    }
+
+    /// Displaces the object that is nearest to the fingers by `distance_m` along the floor, at once, in a direction
+    /// drawn from `seed` that keeps it within reach. Somebody's hand is faster than the arm.
+    pub fn push_nearest(&mut self, distance_m: f64, seed: u64) {
+        let tcp = self.snapshot.tcp_m;
+        let place = |object: &SceneObject, qpos: &[f64]| Vector3::new(qpos[object.qpos], qpos[object.qpos + 1], 0.0);
+        let far = |object: &SceneObject| (place(object, self.data.qpos()) - tcp).xy().norm();
+        let nearest = self.scene.objects.iter().min_by(|a, b| far(a).total_cmp(&far(b)));
+        let Some(object) = nearest else { return };
+        let from = place(object, self.data.qpos());
+        let mut rng = Xoshiro256PlusPlus::seed_from_u64(seed);
+        let mut to = from;
+        for _ in 0..PUSH_TRIES {
+            let (sin, cos) = rng.random_range(0.0..TAU).sin_cos();
+            to = from + distance_m * Vector3::new(cos, sin, 0.0);
+            if to.amax() < PUSH_REACH_M {
+                break;
+            }
+        }
+        self.data.qpos_mut()[object.qpos..object.qpos + 2].copy_from_slice(&[to.x, to.y]);
+        self.data.qvel_mut()[object.dof..object.dof + 6].fill(0.0);
+        self.data.forward();
+        self.take_snapshot();
     }
 
     /// Makes the arm come to rest where it is; the fingers keep their force.
