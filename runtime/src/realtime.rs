@@ -48,7 +48,8 @@ pub enum Denied {
     MemoryLimit { limit_bytes: u64 },
     #[error(
         "CPUs may sleep deeply between ticks ({}: {cause}): run as root, or with the udev rule \
-         `KERNEL==\"cpu_dma_latency\", GROUP=\"realtime\", MODE=\"0660\"`; where the device is missing, boot with `cpuidle.off=1`",
+         `KERNEL==\"cpu_dma_latency\", GROUP=\"realtime\", MODE=\"0660\"`; where the device \
+         is missing, boot with `cpuidle.off=1`",
         path.display()
     )]
     CpuLatency { path: PathBuf, cause: io::Error },

@@ -113,7 +113,9 @@ mod tests {
     use crate::clock::{Duration, Instant, LinuxMono, SimMono, Ticker};
     use rtic_monotonics::Timebase;
     use std::cell::RefCell;
+    use std::future::poll_fn;
     use std::pin::pin;
+    use std::task::Poll;
 
     fn at_ms(ms: u64) -> Instant {
         SimMono::EPOCH + Duration::from_millis(ms)
@@ -195,8 +197,20 @@ mod tests {
 
     #[test]
     fn a_finished_task_is_not_polled_again() {
-        let mut finished = pin!(async {});
-        reset_and_run(&mut [pin!(SimMono::delay_until(at_ms(5))), finished.as_mut()]);
+        let (polls, waker) = (Cell::new(0), Cell::new(Waker::noop().clone()));
+        reset_and_run(&mut [
+            pin!(async {
+                SimMono::delay_until(at_ms(5)).await;
+                waker.replace(Waker::noop().clone()).wake();
+                SimMono::delay_until(at_ms(6)).await;
+            }),
+            pin!(poll_fn(|context| {
+                polls.set(polls.get() + 1);
+                waker.set(context.waker().clone());
+                Poll::Ready(())
+            })),
+        ]);
+        assert_eq!(polls.get(), 1);
     }
 
     #[test]
