@@ -8,6 +8,17 @@ use visuomotor_runtime::observation::GripperObservation;
 /// Length of the state vector.
 pub const STATE_LEN: usize = 7;
 
+/// What the entries of the state vector are: name and unit, as manifests repeat them.
+pub const STATE_LAYOUT: [&str; STATE_LEN] = [
+    "closed: 0 or 1",
+    "aperture: 0.084 m",
+    "goal x: 0.1 m",
+    "goal y: 0.1 m",
+    "goal z: 0.2 m",
+    "goal yaw: rad in (-pi/2, pi/2]",
+    "measured z: 0.2 m",
+];
+
 /// Divisors of the state vector's entries, so that each is of order one.
 const APERTURE_UNIT_M: f64 = crate::task::APERTURE_MAX_M;
 const XY_UNIT_M: f64 = 0.1;
