@@ -35,7 +35,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--minutes", type=float, default=60.0, help="training time")
     parser.add_argument("--warm-minutes", type=float, default=6.0)
     parser.add_argument("--export-minutes", type=float, default=3.0)
-    parser.add_argument("--pool", type=int, default=12288)
+    parser.add_argument("--pool", type=int, default=8192)
     return parser.parse_args()
 
 
