@@ -73,7 +73,7 @@ class Trunk(NamedTuple):
 
 def normalise(image: Tensor) -> Tensor:
     """(B, 80, 80, 3) uint8 to (B, 3, 80, 80) in [-1, 1]."""
-    return image.permute(0, 3, 1, 2).float() / 127.5 - 1.0
+    return (image.float() / 127.5 - 1.0).permute(0, 3, 1, 2)
 
 
 class Critic(nn.Module):

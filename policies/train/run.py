@@ -35,6 +35,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--minutes", type=float, default=60.0, help="training time")
     parser.add_argument("--warm-minutes", type=float, default=6.0)
     parser.add_argument("--export-minutes", type=float, default=3.0)
+    parser.add_argument("--pool", type=int, default=8192)
     return parser.parse_args()
 
 
@@ -87,6 +88,7 @@ def start_trainer(args: argparse.Namespace) -> subprocess.Popen:
     command = [sys.executable, HERE / "train.py", "--data", args.out / "weak", args.out / "on_policy"]
     command += ["--out", args.out, "--seed", args.seed, "--minutes", args.minutes, "--resume"]
     command += ["--warm-minutes", args.warm_minutes, "--export-minutes", args.export_minutes]
+    command += ["--pool", args.pool]
     return subprocess.Popen([str(c) for c in command])
 
 
