@@ -5,15 +5,23 @@ use std::process::Command;
 
 fn git(arguments: &[&str]) -> Option<String> {
     let output = Command::new("git").args(arguments).output().ok()?;
-    output.status.success().then(|| String::from_utf8_lossy(&output.stdout).trim().to_owned())
+    output
+        .status
+        .success()
+        .then(|| String::from_utf8_lossy(&output.stdout).trim().to_owned())
 }
 
 fn main() {
     // An unpacked source archive may lie inside somebody else's checkout: then git's answer is not about this code.
     let ours = git(&["ls-files", "--error-unmatch", "build.rs"]).is_some();
     let commit = ours.then(|| git(&["rev-parse", "HEAD"])).flatten();
-    let dirty = commit.is_some() && git(&["--no-optional-locks", "status", "--porcelain"]).is_none_or(|changes| !changes.is_empty());
-    println!("cargo::rustc-env=VISUOMOTOR_GIT_COMMIT={}", commit.as_deref().unwrap_or("unknown"));
+    let dirty = commit.is_some()
+        && git(&["--no-optional-locks", "status", "--porcelain"])
+            .is_none_or(|changes| !changes.is_empty());
+    println!(
+        "cargo::rustc-env=VISUOMOTOR_GIT_COMMIT={}",
+        commit.as_deref().unwrap_or("unknown")
+    );
     println!("cargo::rustc-env=VISUOMOTOR_GIT_DIRTY={dirty}");
 
     for path in ["build.rs", "Cargo.toml", "src"] {

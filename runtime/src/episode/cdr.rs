@@ -13,7 +13,11 @@ pub enum CdrError {
     #[error("the message does not begin with the header of little-endian CDR")]
     Encapsulation,
     #[error("{wanted} bytes are wanted at byte {at} and {left} are left")]
-    TooShort { at: usize, wanted: usize, left: usize },
+    TooShort {
+        at: usize,
+        wanted: usize,
+        left: usize,
+    },
     #[error("{left} bytes are left over")]
     TooLong { left: usize },
     #[error("the value {value} at byte {at} is no bool")]
@@ -57,7 +61,9 @@ pub fn encode<M: Field>(message: &M, buffer: &mut Vec<u8>) {
 }
 
 pub fn decode<M: Field>(bytes: &[u8]) -> Result<M, CdrError> {
-    let body = bytes.strip_prefix(&ENCAPSULATION).ok_or(CdrError::Encapsulation)?;
+    let body = bytes
+        .strip_prefix(&ENCAPSULATION)
+        .ok_or(CdrError::Encapsulation)?;
     let mut input = Decoder { body, at: 0 };
     let message = M::decode(&mut input)?;
     match body.len() - input.at {
@@ -74,14 +80,18 @@ pub struct Encoder<'a> {
 impl Encoder<'_> {
     fn primitive<const SIZE: usize>(&mut self, bytes: [u8; SIZE]) {
         let body = self.buffer.len() - ENCAPSULATION.len();
-        self.buffer.resize(ENCAPSULATION.len() + body.next_multiple_of(SIZE), 0);
+        self.buffer
+            .resize(ENCAPSULATION.len() + body.next_multiple_of(SIZE), 0);
         self.buffer.extend_from_slice(&bytes);
     }
 
     /// # Panics
     /// If `length` does not fit 32 bits, which is the format's limit.
     fn length(&mut self, length: usize) {
-        assert!(length <= u32::MAX as usize, "CDR lengths have 32 bits, this one is {length}");
+        assert!(
+            length <= u32::MAX as usize,
+            "CDR lengths have 32 bits, this one is {length}"
+        );
         self.primitive((length as u32).to_le_bytes());
     }
 }
@@ -95,7 +105,11 @@ pub struct Decoder<'a> {
 impl<'a> Decoder<'a> {
     fn take(&mut self, wanted: usize) -> Result<&'a [u8], CdrError> {
         let left = &self.body[self.at..];
-        let error = CdrError::TooShort { at: self.at, wanted, left: left.len() };
+        let error = CdrError::TooShort {
+            at: self.at,
+            wanted,
+            left: left.len(),
+        };
         let taken = left.get(..wanted).ok_or(error)?;
         self.at += wanted;
         Ok(taken)
@@ -131,7 +145,13 @@ macro_rules! primitive {
     )*};
 }
 
-primitive!(u16 = "uint16", u32 = "uint32", i32 = "int32", u64 = "uint64", f64 = "float64");
+primitive!(
+    u16 = "uint16",
+    u32 = "uint32",
+    i32 = "int32",
+    u64 = "uint64",
+    f64 = "float64"
+);
 
 impl Field for u8 {
     fn ros_type() -> String {
@@ -184,8 +204,11 @@ impl Field for String {
     fn decode(input: &mut Decoder<'_>) -> Result<Self, CdrError> {
         let length = input.length()?;
         let bytes = input.take(length)?;
-        let text = bytes.strip_suffix(&[0]).and_then(|text| std::str::from_utf8(text).ok());
-        text.map(str::to_owned).ok_or(CdrError::String { at: input.at })
+        let text = bytes
+            .strip_suffix(&[0])
+            .and_then(|text| std::str::from_utf8(text).ok());
+        text.map(str::to_owned)
+            .ok_or(CdrError::String { at: input.at })
     }
 }
 
@@ -251,7 +274,10 @@ mod tests {
     #[test]
     fn strings_and_sequences_are_padded_as_the_standard_says() {
         let message = JointState {
-            header: Header { stamp: Time { sec: 1, nanosec: 2 }, frame_id: "ab".into() },
+            header: Header {
+                stamp: Time { sec: 1, nanosec: 2 },
+                frame_id: "ab".into(),
+            },
             name: vec!["j".into(), String::new()],
             position: vec![1.0],
             velocity: vec![],
@@ -275,7 +301,11 @@ mod tests {
 
     #[test]
     fn numbers_are_aligned_to_their_size_and_arrays_have_no_length() {
-        let message = Fault { code: 0x0102, number: 0x0304_0506, values: [1.0, 0.5, -0.0] };
+        let message = Fault {
+            code: 0x0102,
+            number: 0x0304_0506,
+            values: [1.0, 0.5, -0.0],
+        };
         #[rustfmt::skip]
         let expected = [
             0, 1, 0, 0,
@@ -293,15 +323,31 @@ mod tests {
         type Bools = Vec<bool>;
         let cases: [(&[u8], CdrError); 4] = [
             (&[0, 0, 0, 0], CdrError::Encapsulation),
-            (&[0, 1, 0, 0, 1, 0, 0, 0], CdrError::TooShort { at: 4, wanted: 1, left: 0 }),
-            (&[0, 1, 0, 0, 1, 0, 0, 0, 2], CdrError::Bool { at: 4, value: 2 }),
+            (
+                &[0, 1, 0, 0, 1, 0, 0, 0],
+                CdrError::TooShort {
+                    at: 4,
+                    wanted: 1,
+                    left: 0,
+                },
+            ),
+            (
+                &[0, 1, 0, 0, 1, 0, 0, 0, 2],
+                CdrError::Bool { at: 4, value: 2 },
+            ),
             (&[0, 1, 0, 0, 0, 0, 0, 0, 7], CdrError::TooLong { left: 1 }),
         ];
         for (bytes, error) in cases {
             assert_eq!(decode::<Bools>(bytes), Err(error));
         }
-        for text in [&[0, 1, 0, 0, 1, 0, 0, 0, b'a'][..], &[0, 1, 0, 0, 2, 0, 0, 0, 0xff, 0]] {
-            assert!(matches!(decode::<String>(text), Err(CdrError::String { .. })));
+        for text in [
+            &[0, 1, 0, 0, 1, 0, 0, 0, b'a'][..],
+            &[0, 1, 0, 0, 2, 0, 0, 0, 0xff, 0],
+        ] {
+            assert!(matches!(
+                decode::<String>(text),
+                Err(CdrError::String { .. })
+            ));
         }
     }
 

@@ -34,8 +34,14 @@ const NOT_JUDGED: u8 = 2;
 pub fn time(instant: Instant) -> Time {
     let ns = instant.as_ticks();
     match i32::try_from(ns / NS_PER_S) {
-        Ok(sec) => Time { sec, nanosec: (ns % NS_PER_S) as u32 },
-        Err(_) => Time { sec: i32::MAX, nanosec: 0 },
+        Ok(sec) => Time {
+            sec,
+            nanosec: (ns % NS_PER_S) as u32,
+        },
+        Err(_) => Time {
+            sec: i32::MAX,
+            nanosec: 0,
+        },
     }
 }
 
@@ -45,37 +51,73 @@ pub fn instant(time: &Time) -> Instant {
 }
 
 pub fn header(stamp: Instant, frame_id: &str) -> Header {
-    Header { stamp: time(stamp), frame_id: frame_id.to_owned() }
+    Header {
+        stamp: time(stamp),
+        frame_id: frame_id.to_owned(),
+    }
 }
 
 /// The pose whose z axis points down, R = Rz(yaw) Rx(pi), as viewers want it.
 pub fn pose_stamped(stamp: Instant, pose: &TcpPose) -> PoseStamped {
     let (sin, cos) = (0.5 * pose.yaw_rad).sin_cos();
-    let orientation = Quaternion { x: cos, y: sin, z: 0.0, w: 0.0 };
-    PoseStamped { header: header(stamp, "task"), pose: Pose { position: point(&pose.position_m), orientation } }
+    let orientation = Quaternion {
+        x: cos,
+        y: sin,
+        z: 0.0,
+        w: 0.0,
+    };
+    PoseStamped {
+        header: header(stamp, "task"),
+        pose: Pose {
+            position: point(&pose.position_m),
+            orientation,
+        },
+    }
 }
 
 fn point(v: &Vector3<f64>) -> Point {
-    Point { x: v.x, y: v.y, z: v.z }
+    Point {
+        x: v.x,
+        y: v.y,
+        z: v.z,
+    }
 }
 
 fn tcp_pose(pose: &TcpPose) -> messages::TcpPose {
     let p = pose.position_m;
-    messages::TcpPose { x: p.x, y: p.y, z: p.z, yaw: pose.yaw_rad }
+    messages::TcpPose {
+        x: p.x,
+        y: p.y,
+        z: p.z,
+        yaw: pose.yaw_rad,
+    }
 }
 
 fn from_tcp_pose(pose: &messages::TcpPose) -> TcpPose {
-    TcpPose { position_m: Vector3::new(pose.x, pose.y, pose.z), yaw_rad: pose.yaw }
+    TcpPose {
+        position_m: Vector3::new(pose.x, pose.y, pose.z),
+        yaw_rad: pose.yaw,
+    }
 }
 
 /// One of `all`, by the number that a message has for it.
-fn by_code<T: Copy>(field: &'static str, number: u8, all: &[T], code: fn(T) -> u8) -> Result<T, ConvertError> {
+fn by_code<T: Copy>(
+    field: &'static str,
+    number: u8,
+    all: &[T],
+    code: fn(T) -> u8,
+) -> Result<T, ConvertError> {
     let found = all.iter().copied().find(|x| code(*x) == number);
-    found.ok_or(ConvertError::UnknownCode { field, number: number.into() })
+    found.ok_or(ConvertError::UnknownCode {
+        field,
+        number: number.into(),
+    })
 }
 
 fn fingers(code: u8) -> Result<Fingers, ConvertError> {
-    by_code("fingers", code, &[Fingers::Open, Fingers::Closed], |x| x as u8)
+    by_code("fingers", code, &[Fingers::Open, Fingers::Closed], |x| {
+        x as u8
+    })
 }
 
 fn fault(fault: Option<Fault>) -> messages::Fault {
@@ -84,16 +126,27 @@ fn fault(fault: Option<Fault>) -> messages::Fault {
         Some(Fault::ArmLinkLost { age_ms }) => (0, [age_ms, 0.0, 0.0]),
         Some(Fault::Drive { code }) => (code, [0.0; 3]),
         Some(Fault::EncoderNotFinite { joint }) => (joint.into(), [0.0; 3]),
-        Some(Fault::Tracking { joint, error_rad, limit_rad }) => (joint.into(), [error_rad, limit_rad, 0.0]),
-        Some(Fault::StartOutsideLimits { joint, q_rad, lower_rad, upper_rad }) => {
-            (joint.into(), [q_rad, lower_rad, upper_rad])
-        }
+        Some(Fault::Tracking {
+            joint,
+            error_rad,
+            limit_rad,
+        }) => (joint.into(), [error_rad, limit_rad, 0.0]),
+        Some(Fault::StartOutsideLimits {
+            joint,
+            q_rad,
+            lower_rad,
+            upper_rad,
+        }) => (joint.into(), [q_rad, lower_rad, upper_rad]),
         Some(Fault::StartOutsideWorkspace { distance_m }) => (0, [distance_m, 0.0, 0.0]),
         Some(Fault::FrameTooOld { age_ms, limit_ms }) => (0, [age_ms, limit_ms, 0.0]),
         Some(Fault::PolicySilent { age_ms, limit_ms }) => (0, [age_ms, limit_ms, 0.0]),
         Some(Fault::ActionNotFinite) => (0, [0.0; 3]),
     };
-    messages::Fault { code: fault.map_or(0, |fault| fault.code()), number, values }
+    messages::Fault {
+        code: fault.map_or(0, |fault| fault.code()),
+        number,
+        values,
+    }
 }
 
 fn from_fault(message: &messages::Fault) -> Result<Option<Fault>, ConvertError> {
@@ -102,15 +155,37 @@ fn from_fault(message: &messages::Fault) -> Result<Option<Fault>, ConvertError> 
     Ok(Some(match message.code {
         0 => return Ok(None),
         1 => Fault::ArmLinkLost { age_ms: a },
-        2 => Fault::Drive { code: message.number },
+        2 => Fault::Drive {
+            code: message.number,
+        },
         3 => Fault::EncoderNotFinite { joint },
-        4 => Fault::Tracking { joint, error_rad: a, limit_rad: b },
-        5 => Fault::StartOutsideLimits { joint, q_rad: a, lower_rad: b, upper_rad: c },
+        4 => Fault::Tracking {
+            joint,
+            error_rad: a,
+            limit_rad: b,
+        },
+        5 => Fault::StartOutsideLimits {
+            joint,
+            q_rad: a,
+            lower_rad: b,
+            upper_rad: c,
+        },
         6 => Fault::StartOutsideWorkspace { distance_m: a },
-        7 => Fault::FrameTooOld { age_ms: a, limit_ms: b },
-        8 => Fault::PolicySilent { age_ms: a, limit_ms: b },
+        7 => Fault::FrameTooOld {
+            age_ms: a,
+            limit_ms: b,
+        },
+        8 => Fault::PolicySilent {
+            age_ms: a,
+            limit_ms: b,
+        },
         9 => Fault::ActionNotFinite,
-        other => return Err(ConvertError::UnknownCode { field: "fault", number: other.into() }),
+        other => {
+            return Err(ConvertError::UnknownCode {
+                field: "fault",
+                number: other.into(),
+            });
+        }
     }))
 }
 
@@ -156,8 +231,10 @@ pub fn set_joint_state<const N: usize>(
 }
 
 fn joints<const N: usize>(values: &[f64]) -> Result<SVector<f64, N>, ConvertError> {
-    let values: [f64; N] =
-        values.try_into().map_err(|_| ConvertError::Joints { expected: N, got: values.len() })?;
+    let values: [f64; N] = values.try_into().map_err(|_| ConvertError::Joints {
+        expected: N,
+        got: values.len(),
+    })?;
     Ok(values.into())
 }
 
@@ -171,7 +248,9 @@ pub fn step<const N: usize>(step: &Step<N>) -> messages::Step {
         measured: step.measured.is_some(),
         aperture: step.measured.map_or(0.0, |state| state.aperture_m),
         commanded: step.command.is_some(),
-        fingers: step.command.map_or(Fingers::Open, |(_, _, fingers)| fingers) as u8,
+        fingers: step
+            .command
+            .map_or(Fingers::Open, |(_, _, fingers)| fingers) as u8,
         stop: step.stop.map_or(NO_STOP, |category| category as u8),
         reference: tcp_pose(&step.reference),
         goal: tcp_pose(&step.goal),
@@ -192,7 +271,13 @@ pub fn from_step<const N: usize>(
     measured: Option<&JointState>,
     commanded: Option<&JointState>,
 ) -> Result<Step<N>, ConvertError> {
-    let phases = [Phase::Idle, Phase::Hold, Phase::Approach, Phase::Policy, Phase::Faulted];
+    let phases = [
+        Phase::Idle,
+        Phase::Hold,
+        Phase::Approach,
+        Phase::Policy,
+        Phase::Faulted,
+    ];
     let interventions = [
         Intervention::Nothing,
         Intervention::Limited,
@@ -209,7 +294,11 @@ pub fn from_step<const N: usize>(
         phase: by_code("phase", message.phase, &phases, |x| x as u8)?,
         measured: match (message.measured, measured) {
             (false, _) => None,
-            (true, None) => return Err(ConvertError::Missing { topic: "/joint_states" }),
+            (true, None) => {
+                return Err(ConvertError::Missing {
+                    topic: "/joint_states",
+                });
+            }
             (true, Some(state)) => Some(ArmState {
                 sampled_at: instant(&state.header.stamp),
                 q: JointPositions(joints(&state.position)?),
@@ -220,7 +309,11 @@ pub fn from_step<const N: usize>(
         },
         command: match (message.commanded, commanded) {
             (false, _) => None,
-            (true, None) => return Err(ConvertError::Missing { topic: "/joint_commands" }),
+            (true, None) => {
+                return Err(ConvertError::Missing {
+                    topic: "/joint_commands",
+                });
+            }
             (true, Some(state)) => Some((
                 JointPositions(joints(&state.position)?),
                 JointVelocities(joints(&state.velocity)?),
@@ -234,7 +327,9 @@ pub fn from_step<const N: usize>(
         reference: from_tcp_pose(&message.reference),
         goal: from_tcp_pose(&message.goal),
         report: SafetyReport {
-            intervention: by_code("intervention", verdict.intervention, &interventions, |x| x as u8)?,
+            intervention: by_code("intervention", verdict.intervention, &interventions, |x| {
+                x as u8
+            })?,
             limits: LimitSet(verdict.limits),
             joints: verdict.joints,
             fault: from_fault(&verdict.fault)?,
@@ -322,7 +417,12 @@ pub fn outcome(outcome: &Outcome, lost: &Losses) -> messages::Outcome {
 }
 
 pub fn from_outcome(message: &messages::Outcome) -> Result<(Outcome, Losses), ConvertError> {
-    let endings = [Ending::Terminated, Ending::StepLimit, Ending::Fault, Ending::Stopped];
+    let endings = [
+        Ending::Terminated,
+        Ending::StepLimit,
+        Ending::Fault,
+        Ending::Stopped,
+    ];
     let outcome = Outcome {
         ended_at: instant(&message.stamp),
         ending: by_code("ending", message.ending, &endings, |x| x as u8)?,
@@ -332,7 +432,11 @@ pub fn from_outcome(message: &messages::Outcome) -> Result<(Outcome, Losses), Co
         },
         actions: message.actions,
     };
-    let lost = Losses { steps: message.lost_steps, frames: message.lost_frames, events: message.lost_events };
+    let lost = Losses {
+        steps: message.lost_steps,
+        frames: message.lost_frames,
+        events: message.lost_events,
+    };
     Ok((outcome, lost))
 }
 
@@ -348,11 +452,26 @@ mod tests {
             Fault::ArmLinkLost { age_ms: 1.5 },
             Fault::Drive { code: u32::MAX },
             Fault::EncoderNotFinite { joint: 6 },
-            Fault::Tracking { joint: 5, error_rad: 0.25, limit_rad: 0.5 },
-            Fault::StartOutsideLimits { joint: 4, q_rad: 3.0, lower_rad: -2.0, upper_rad: 2.0 },
+            Fault::Tracking {
+                joint: 5,
+                error_rad: 0.25,
+                limit_rad: 0.5,
+            },
+            Fault::StartOutsideLimits {
+                joint: 4,
+                q_rad: 3.0,
+                lower_rad: -2.0,
+                upper_rad: 2.0,
+            },
             Fault::StartOutsideWorkspace { distance_m: 0.125 },
-            Fault::FrameTooOld { age_ms: 151.0, limit_ms: 150.0 },
-            Fault::PolicySilent { age_ms: 501.0, limit_ms: 500.0 },
+            Fault::FrameTooOld {
+                age_ms: 151.0,
+                limit_ms: 150.0,
+            },
+            Fault::PolicySilent {
+                age_ms: 501.0,
+                limit_ms: 500.0,
+            },
             Fault::ActionNotFinite,
         ];
         for expected in faults.map(Some).into_iter().chain([None]) {
@@ -364,19 +483,54 @@ mod tests {
     fn numbers_without_a_meaning_are_errors() {
         let good = || step(&crate::episode::samples::step(2));
         let read = |message: &messages::Step| from_step::<7>(message, None, None).unwrap_err();
-        assert_eq!(read(&good()), ConvertError::Missing { topic: "/joint_states" });
-        let good = || messages::Step { measured: false, ..good() };
+        assert_eq!(
+            read(&good()),
+            ConvertError::Missing {
+                topic: "/joint_states"
+            }
+        );
+        let good = || messages::Step {
+            measured: false,
+            ..good()
+        };
         assert!(from_step::<7>(&good(), None, None).is_ok());
         let unknown = |field, number| ConvertError::UnknownCode { field, number };
-        assert_eq!(read(&messages::Step { phase: 77, ..good() }), unknown("phase", 77));
-        assert_eq!(read(&messages::Step { stop: 3, ..good() }), unknown("stop", 3));
-        let fault = messages::Fault { code: 9999, ..Default::default() };
-        assert_eq!(read(&messages::Step { fault, ..good() }), unknown("fault", 9999));
+        assert_eq!(
+            read(&messages::Step {
+                phase: 77,
+                ..good()
+            }),
+            unknown("phase", 77)
+        );
+        assert_eq!(
+            read(&messages::Step { stop: 3, ..good() }),
+            unknown("stop", 3)
+        );
+        let fault = messages::Fault {
+            code: 9999,
+            ..Default::default()
+        };
+        assert_eq!(
+            read(&messages::Step { fault, ..good() }),
+            unknown("fault", 9999)
+        );
 
-        let short = JointState { position: vec![0.0; 6], ..Default::default() };
-        let message = messages::Step { measured: true, ..good() };
+        let short = JointState {
+            position: vec![0.0; 6],
+            ..Default::default()
+        };
+        let message = messages::Step {
+            measured: true,
+            ..good()
+        };
         let error = from_step::<7>(&message, Some(&short), None).unwrap_err();
-        assert_eq!(error, ConvertError::Joints { expected: 7, got: 6 });
+        assert_eq!(
+            error,
+            ConvertError::Joints {
+                expected: 7,
+                got: 6
+            }
+        );
     }
 
     proptest! {

@@ -21,28 +21,56 @@ impl EpisodeFile {
         open_path.push(".open");
         let open_path = PathBuf::from(open_path);
         if path.exists() {
-            return Err(EpisodeError::Exists { path: path.to_owned() });
+            return Err(EpisodeError::Exists {
+                path: path.to_owned(),
+            });
         }
         let file = File::create_new(&open_path).map_err(|source| match source.kind() {
-            io::ErrorKind::AlreadyExists => EpisodeError::Exists { path: open_path.clone() },
-            _ => EpisodeError::File { doing: "create", path: open_path.clone(), source },
+            io::ErrorKind::AlreadyExists => EpisodeError::Exists {
+                path: open_path.clone(),
+            },
+            _ => EpisodeError::File {
+                doing: "create",
+                path: open_path.clone(),
+                source,
+            },
         })?;
-        Ok(Self { file: BufWriter::new(file), path: path.to_owned(), open_path })
+        Ok(Self {
+            file: BufWriter::new(file),
+            path: path.to_owned(),
+            open_path,
+        })
     }
 
     /// Brings everything to the disk, then gives the file its final name.
     pub fn commit(self) -> Result<(), EpisodeError> {
-        let Self { file, path, open_path } = self;
+        let Self {
+            file,
+            path,
+            open_path,
+        } = self;
         let error = |doing| {
             let path = open_path.clone();
-            move |source| EpisodeError::File { doing, path, source }
+            move |source| EpisodeError::File {
+                doing,
+                path,
+                source,
+            }
         };
-        let file = file.into_inner().map_err(|e| e.into_error()).map_err(error("write"))?;
+        let file = file
+            .into_inner()
+            .map_err(|e| e.into_error())
+            .map_err(error("write"))?;
         file.sync_all().map_err(error("sync"))?;
         fs::rename(&open_path, &path).map_err(error("rename"))?;
         // The new name is on the disk only when its directory is.
-        let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
-        File::open(directory).and_then(|directory| directory.sync_all()).map_err(error("sync the directory of"))
+        let directory = path
+            .parent()
+            .filter(|parent| !parent.as_os_str().is_empty())
+            .unwrap_or(Path::new("."));
+        File::open(directory)
+            .and_then(|directory| directory.sync_all())
+            .map_err(error("sync the directory of"))
     }
 
     fn named<T>(&self, result: io::Result<T>) -> io::Result<T> {
@@ -74,7 +102,8 @@ mod tests {
     use super::*;
 
     fn directory(name: &str) -> PathBuf {
-        let directory = std::env::temp_dir().join(format!("visuomotor-file-{name}-{}", std::process::id()));
+        let directory =
+            std::env::temp_dir().join(format!("visuomotor-file-{name}-{}", std::process::id()));
         let _ = fs::remove_dir_all(&directory);
         fs::create_dir(&directory).unwrap();
         directory
@@ -101,9 +130,14 @@ mod tests {
         }
         for name in ["a.mcap", "b.mcap"] {
             let error = EpisodeFile::create(&directory.join(name)).unwrap_err();
-            assert!(matches!(error, EpisodeError::Exists { .. }), "{name}: {error}");
+            assert!(
+                matches!(error, EpisodeError::Exists { .. }),
+                "{name}: {error}"
+            );
         }
-        let error = EpisodeFile::create(&directory.join("missing/c.mcap")).unwrap_err().to_string();
+        let error = EpisodeFile::create(&directory.join("missing/c.mcap"))
+            .unwrap_err()
+            .to_string();
         assert!(error.contains("missing/c.mcap.open"), "{error}");
         fs::remove_dir_all(directory).unwrap();
     }

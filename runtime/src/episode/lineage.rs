@@ -96,7 +96,12 @@ impl FromStr for JointNames {
     type Err = std::convert::Infallible;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        Ok(Self(text.split(',').filter(|name| !name.is_empty()).map(str::to_owned).collect()))
+        Ok(Self(
+            text.split(',')
+                .filter(|name| !name.is_empty())
+                .map(str::to_owned)
+                .collect(),
+        ))
     }
 }
 
@@ -137,7 +142,11 @@ fn value<T: FromStr<Err: fmt::Display>>(
     record: &'static str,
     key: &'static str,
 ) -> Result<T, EpisodeError> {
-    let bad = |reason: String| EpisodeError::Header { record, key, reason };
+    let bad = |reason: String| EpisodeError::Header {
+        record,
+        key,
+        reason,
+    };
     let text = map.get(key).ok_or_else(|| bad("it is missing".into()))?;
     text.parse().map_err(|error: T::Err| bad(error.to_string()))
 }
@@ -232,8 +241,12 @@ impl Header {
         fn record<S: Section>(section: &S) -> (&'static str, TextMap) {
             (S::RECORD, section.to_map())
         }
-        let mut records =
-            vec![record(&self.origin), record(&self.code), record(&self.robot), record(&self.clock)];
+        let mut records = vec![
+            record(&self.origin),
+            record(&self.code),
+            record(&self.robot),
+            record(&self.clock),
+        ];
         records.extend(self.policy.iter().map(record));
         records.extend(self.scene.iter().map(record));
         records.push((CAMERA, self.camera.clone()));
@@ -245,18 +258,25 @@ impl Header {
     /// # Errors
     /// Names the record and key that is missing or unreadable.
     pub(super) fn from_records(records: &BTreeMap<String, TextMap>) -> Result<Self, EpisodeError> {
-        fn optional<S: Section>(records: &BTreeMap<String, TextMap>) -> Result<Option<S>, EpisodeError> {
+        fn optional<S: Section>(
+            records: &BTreeMap<String, TextMap>,
+        ) -> Result<Option<S>, EpisodeError> {
             records.get(S::RECORD).map(S::from_map).transpose()
         }
         fn required<S: Section>(records: &BTreeMap<String, TextMap>) -> Result<S, EpisodeError> {
             optional(records)?.ok_or(EpisodeError::MissingRecord { record: S::RECORD })
         }
         let map = |name: &'static str| {
-            records.get(name).cloned().ok_or(EpisodeError::MissingRecord { record: name })
+            records
+                .get(name)
+                .cloned()
+                .ok_or(EpisodeError::MissingRecord { record: name })
         };
         let origin: Origin = required(records)?;
         if origin.schema_version != SCHEMA_VERSION {
-            return Err(EpisodeError::SchemaVersion { found: origin.schema_version });
+            return Err(EpisodeError::SchemaVersion {
+                found: origin.schema_version,
+            });
         }
         Ok(Self {
             origin,
@@ -278,12 +298,20 @@ mod tests {
     use crate::episode::samples::header;
 
     fn records(header: &Header) -> BTreeMap<String, TextMap> {
-        header.to_records().into_iter().map(|(name, map)| (name.to_owned(), map)).collect()
+        header
+            .to_records()
+            .into_iter()
+            .map(|(name, map)| (name.to_owned(), map))
+            .collect()
     }
 
     #[test]
     fn header_comes_back() {
-        let without = Header { policy: None, scene: None, ..header() };
+        let without = Header {
+            policy: None,
+            scene: None,
+            ..header()
+        };
         for expected in [header(), without] {
             assert_eq!(Header::from_records(&records(&expected)).unwrap(), expected);
         }
@@ -293,11 +321,38 @@ mod tests {
     fn errors_name_record_and_key() {
         type Damage = fn(&mut BTreeMap<String, TextMap>);
         let cases: [(Damage, &str); 5] = [
-            (|r| drop(r.remove("visuomotor.robot")), "record `visuomotor.robot` is missing"),
-            (|r| drop(r.remove("visuomotor.camera")), "record `visuomotor.camera` is missing"),
-            (|r| drop(r.get_mut("visuomotor.scene").unwrap().remove("seed")), "`visuomotor.scene` is unreadable at `seed`"),
-            (|r| drop(r.get_mut("visuomotor.clock").unwrap().insert("source".into(), "sun".into())), "called `sun`"),
-            (|r| drop(r.get_mut("visuomotor.episode").unwrap().insert("schema_version".into(), "9".into())), "version 9"),
+            (
+                |r| drop(r.remove("visuomotor.robot")),
+                "record `visuomotor.robot` is missing",
+            ),
+            (
+                |r| drop(r.remove("visuomotor.camera")),
+                "record `visuomotor.camera` is missing",
+            ),
+            (
+                |r| drop(r.get_mut("visuomotor.scene").unwrap().remove("seed")),
+                "`visuomotor.scene` is unreadable at `seed`",
+            ),
+            (
+                |r| {
+                    drop(
+                        r.get_mut("visuomotor.clock")
+                            .unwrap()
+                            .insert("source".into(), "sun".into()),
+                    )
+                },
+                "called `sun`",
+            ),
+            (
+                |r| {
+                    drop(
+                        r.get_mut("visuomotor.episode")
+                            .unwrap()
+                            .insert("schema_version".into(), "9".into()),
+                    )
+                },
+                "version 9",
+            ),
         ];
         for (damage, expected) in cases {
             let mut records = records(&header());

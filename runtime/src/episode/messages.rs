@@ -273,11 +273,19 @@ mod tests {
     #[test]
     fn sequences_arrays_and_repeated_messages_are_named_once() {
         let joints = schema_text::<JointState>();
-        assert!(joints.contains("string[] name\nfloat64[] position\n"), "{joints}");
+        assert!(
+            joints.contains("string[] name\nfloat64[] position\n"),
+            "{joints}"
+        );
         let step = schema_text::<Step>();
         assert!(step.contains("float64[3] values\n"), "{step}");
         for name in ["TcpPose", "Fault", "Verdict", "Counters"] {
-            assert_eq!(step.matches(&format!("MSG: visuomotor_msgs/{name}\n")).count(), 1, "{name}");
+            assert_eq!(
+                step.matches(&format!("MSG: visuomotor_msgs/{name}\n"))
+                    .count(),
+                1,
+                "{name}"
+            );
         }
     }
 }

@@ -22,11 +22,14 @@ mod writer;
 
 pub use file::EpisodeFile;
 pub use lineage::{
-    Clock, ClockSource, Code, Header, JointNames, Origin, PolicyIdentity, Robot, SCHEMA_VERSION, Scene, Sha256, TextMap,
+    Clock, ClockSource, Code, Header, JointNames, Origin, PolicyIdentity, Robot, SCHEMA_VERSION,
+    Scene, Sha256, TextMap,
 };
 pub use reader::Episode;
 pub use recorder::{EventSink, Queues, Recorder, StepSink};
-pub use records::{Attachment, DecisionRecord, Ending, FrameRecord, Losses, ObservationRecord, Outcome};
+pub use records::{
+    Attachment, DecisionRecord, Ending, FrameRecord, Losses, ObservationRecord, Outcome,
+};
 pub use writer::{EpisodeWriter, Summary};
 
 use std::io;
@@ -58,17 +61,28 @@ pub enum EpisodeError {
     #[error("{path} exists: give the episode another name, or move that file away")]
     Exists { path: PathBuf },
     #[error("cannot {doing} {path}: {source}")]
-    File { doing: &'static str, path: PathBuf, source: io::Error },
+    File {
+        doing: &'static str,
+        path: PathBuf,
+        source: io::Error,
+    },
     #[error("the log cannot be written or read: {0}")]
     Log(#[from] mcap::McapError),
     #[error("the log cannot be written or read: {0}")]
     Io(#[from] io::Error),
     #[error("a frame of {width} x {height} cannot be compressed: {reason}")]
-    Image { width: u32, height: u32, reason: String },
+    Image {
+        width: u32,
+        height: u32,
+        reason: String,
+    },
     #[error("a step of {got} joints in an episode whose robot has {expected}")]
     Joints { expected: usize, got: usize },
     #[error("the episode is incomplete, {lost:?} could not be written; first error: {first}")]
-    Incomplete { lost: Losses, first: Box<EpisodeError> },
+    Incomplete {
+        lost: Losses,
+        first: Box<EpisodeError>,
+    },
     #[error("an episode is being recorded already")]
     Recording,
     #[error("no episode is being recorded")]
@@ -79,9 +93,20 @@ pub enum EpisodeError {
     #[error("this is not an episode: the metadata record `{record}` is missing")]
     MissingRecord { record: &'static str },
     #[error("the metadata record `{record}` is unreadable at `{key}`: {reason}")]
-    Header { record: &'static str, key: &'static str, reason: String },
-    #[error("the episode has schema version {found}, this program reads {}", SCHEMA_VERSION)]
+    Header {
+        record: &'static str,
+        key: &'static str,
+        reason: String,
+    },
+    #[error(
+        "the episode has schema version {found}, this program reads {}",
+        SCHEMA_VERSION
+    )]
     SchemaVersion { found: u32 },
     #[error("the message {sequence} on {topic} is unreadable: {reason}")]
-    Message { topic: String, sequence: u32, reason: String },
+    Message {
+        topic: String,
+        sequence: u32,
+        reason: String,
+    },
 }

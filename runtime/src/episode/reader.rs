@@ -14,7 +14,7 @@ use mcap::records::{MessageHeader, Record};
 use mcap::sans_io::{LinearReadEvent, LinearReader, LinearReaderOptions};
 use std::collections::{BTreeMap, HashMap};
 use std::fs::File;
-use std::io::{BufReader, Read};
+use std::io::{BufReader, ErrorKind, Read};
 use std::path::Path;
 
 /// No record of an episode is longer; a damaged length must not ask for all the memory there is.
@@ -39,7 +39,11 @@ impl<const N: usize> Episode<N> {
     pub fn open(path: &Path) -> Result<Self, EpisodeError> {
         let file = File::open(path).map_err(|source| {
             let path = path.to_owned();
-            EpisodeError::File { doing: "open", path, source }
+            EpisodeError::File {
+                doing: "open",
+                path,
+                source,
+            }
         })?;
         Self::read(BufReader::new(file))
     }
@@ -49,16 +53,24 @@ impl<const N: usize> Episode<N> {
     /// undamaged message does not say what this version of the schema can say.
     pub fn read(source: impl Read) -> Result<Self, EpisodeError> {
         let mut parts = Parts::default();
-        let damage = match parts.read(source) {
+        let end = parts.read(source);
+        if let Err(error @ EpisodeError::Io(_)) = end {
+            return Err(error);
+        }
+        // Before the messages' own errors: those of another robot's episode would only confuse.
+        let header = Header::from_records(&parts.metadata)?;
+        let joints = header.robot.joint_names.0.len();
+        if joints != N {
+            return Err(EpisodeError::Joints {
+                expected: joints,
+                got: N,
+            });
+        }
+        let damage = match end {
             Ok(()) => None,
             Err(EpisodeError::Log(error)) => Some(error.to_string()),
             Err(error) => return Err(error),
         };
-        let header = Header::from_records(&parts.metadata)?;
-        let joints = header.robot.joint_names.0.len();
-        if joints != N {
-            return Err(EpisodeError::Joints { expected: joints, got: N });
-        }
         Ok(Self {
             header,
             attachments: parts.attachments,
@@ -98,10 +110,15 @@ impl<const N: usize> Parts<N> {
         while let Some(event) = reader.next_event() {
             match event? {
                 LinearReadEvent::ReadRequest(wanted) => {
-                    let got = source.read(reader.insert(wanted))?;
-                    reader.notify_read(got);
+                    match source.read(reader.insert(wanted)) {
+                        Ok(got) => reader.notify_read(got),
+                        Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                        Err(error) => return Err(error.into()),
+                    }
                 }
-                LinearReadEvent::Record { opcode, data } => self.record(mcap::parse_record(opcode, data)?)?,
+                LinearReadEvent::Record { opcode, data } => {
+                    self.record(mcap::parse_record(opcode, data)?)?
+                }
             }
         }
         Ok(())
@@ -122,32 +139,51 @@ impl<const N: usize> Parts<N> {
             }
             Record::Message { header, data } => {
                 let topic = self.topics.get(&header.channel_id).cloned();
-                let topic = topic.ok_or(McapError::UnknownChannel(header.sequence, header.channel_id))?;
-                self.message(&topic, &header, &data).map_err(|Unreadable(reason)| {
-                    let sequence = header.sequence;
-                    EpisodeError::Message { topic, sequence, reason }
-                })?;
+                let topic = topic.ok_or(McapError::UnknownChannel(
+                    header.sequence,
+                    header.channel_id,
+                ))?;
+                self.message(&topic, &header, &data)
+                    .map_err(|Unreadable(reason)| {
+                        let sequence = header.sequence;
+                        EpisodeError::Message {
+                            topic,
+                            sequence,
+                            reason,
+                        }
+                    })?;
             }
             _ => {}
         }
         Ok(())
     }
 
-    fn message(&mut self, topic: &str, header: &MessageHeader, data: &[u8]) -> Result<(), Unreadable> {
+    fn message(
+        &mut self,
+        topic: &str,
+        header: &MessageHeader,
+        data: &[u8],
+    ) -> Result<(), Unreadable> {
         match topic {
             topic::JOINT_STATES => self.measured = Some((header.sequence, cdr::decode(data)?)),
             topic::JOINT_COMMANDS => self.commanded = Some((header.sequence, cdr::decode(data)?)),
             topic::STEP => {
                 let message: messages::Step = cdr::decode(data)?;
-                let of_this_tick = |(sequence, state)| (sequence == header.sequence).then_some(state);
+                let of_this_tick =
+                    |(sequence, state)| (sequence == header.sequence).then_some(state);
                 let measured = self.measured.take().and_then(of_this_tick);
                 let commanded = self.commanded.take().and_then(of_this_tick);
-                self.steps.push(convert::from_step(&message, measured.as_ref(), commanded.as_ref())?);
+                self.steps.push(convert::from_step(
+                    &message,
+                    measured.as_ref(),
+                    commanded.as_ref(),
+                )?);
             }
             topic::OBSERVATION => {
                 let message: messages::Observation = cdr::decode(data)?;
                 let observed_at = Instant::from_ticks(header.log_time);
-                self.observations.push(convert::from_observation(&message, observed_at)?);
+                self.observations
+                    .push(convert::from_observation(&message, observed_at)?);
             }
             topic::ACTION => {
                 let message: messages::Action = cdr::decode(data)?;
@@ -195,7 +231,10 @@ mod tests {
     const TICKS: u64 = 450;
 
     fn file() -> Vec<u8> {
-        samples::write(Cursor::new(Vec::new()), TICKS).unwrap().1.into_inner()
+        samples::write(Cursor::new(Vec::new()), TICKS)
+            .unwrap()
+            .1
+            .into_inner()
     }
 
     #[test]
@@ -204,13 +243,28 @@ mod tests {
         assert_eq!(episode.damage, None);
         assert_eq!(episode.header, samples::header());
         assert_eq!(episode.attachments, samples::attachments());
-        assert_eq!(episode.steps, (0..TICKS).map(samples::step).collect::<Vec<_>>());
+        assert_eq!(
+            episode.steps,
+            (0..TICKS).map(samples::step).collect::<Vec<_>>()
+        );
         let seen = (0..TICKS).step_by(50);
-        assert_eq!(episode.observations, seen.clone().map(samples::observation).collect::<Vec<_>>());
-        assert_eq!(episode.decisions, seen.clone().map(samples::decision).collect::<Vec<_>>());
-        assert_eq!(episode.outcome, Some((samples::outcome(samples::at_ms(TICKS)), samples::LOST)));
+        assert_eq!(
+            episode.observations,
+            seen.clone().map(samples::observation).collect::<Vec<_>>()
+        );
+        assert_eq!(
+            episode.decisions,
+            seen.clone().map(samples::decision).collect::<Vec<_>>()
+        );
+        assert_eq!(
+            episode.outcome,
+            Some((samples::outcome(samples::at_ms(TICKS)), samples::LOST))
+        );
         for (frame, i) in episode.frames.iter().zip(seen) {
-            assert_eq!((frame.captured_at, frame.sequence), (samples::at_ms(i), i as u32));
+            assert_eq!(
+                (frame.captured_at, frame.sequence),
+                (samples::at_ms(i), i as u32)
+            );
             assert!(frame.jpeg.starts_with(&[0xff, 0xd8]) && frame.jpeg.ends_with(&[0xff, 0xd9]));
         }
         assert_eq!(episode.frames.len(), episode.observations.len());
@@ -218,7 +272,15 @@ mod tests {
 
     #[test]
     fn numbers_come_back_bit_for_bit() {
-        let odd = [f64::NAN, -f64::NAN, f64::from_bits(0x7ff0_0000_dead_beef), -0.0, f64::INFINITY, 5e-324, f64::MAX];
+        let odd = [
+            f64::NAN,
+            -f64::NAN,
+            f64::from_bits(0x7ff0_0000_dead_beef),
+            -0.0,
+            f64::INFINITY,
+            5e-324,
+            f64::MAX,
+        ];
         let mut step = samples::step(0);
         step.measured.as_mut().unwrap().q = odd.into();
         step.command.as_mut().unwrap().1 = odd.into();
@@ -226,10 +288,15 @@ mod tests {
         let mut decision = samples::decision(0);
         decision.decision.q_value = odd[1];
         let mut writer =
-            crate::episode::EpisodeWriter::new(Cursor::new(Vec::new()), &samples::header(), &[]).unwrap();
+            crate::episode::EpisodeWriter::new(Cursor::new(Vec::new()), &samples::header(), &[])
+                .unwrap();
         writer.step(&step).unwrap();
-        writer.decision(&decision.decision, decision.decided_at).unwrap();
-        let (_, file) = writer.finish(&samples::outcome(samples::at_ms(1)), Losses::default()).unwrap();
+        writer
+            .decision(&decision.decision, decision.decided_at)
+            .unwrap();
+        let (_, file) = writer
+            .finish(&samples::outcome(samples::at_ms(1)), Losses::default())
+            .unwrap();
 
         let episode = Episode::<7>::read(&file.into_inner()[..]).unwrap();
         let bits = |values: [f64; 7]| values.map(f64::to_bits);
@@ -237,7 +304,10 @@ mod tests {
         assert_eq!(bits(got.measured.unwrap().q.0.into()), bits(odd));
         assert_eq!(bits(got.command.unwrap().1.0.into()), bits(odd));
         assert_eq!(got.reference.yaw_rad.to_bits(), odd[2].to_bits());
-        assert_eq!(episode.decisions[0].decision.q_value.to_bits(), odd[1].to_bits());
+        assert_eq!(
+            episode.decisions[0].decision.q_value.to_bits(),
+            odd[1].to_bits()
+        );
     }
 
     #[test]
@@ -251,7 +321,10 @@ mod tests {
                 Err(error) => panic!("at {length}: {error}"),
                 Ok(part) => {
                     assert!(part.damage.is_some(), "at {length}");
-                    assert!(part.steps.len() >= steps_max && part.steps[..] == whole.steps[..part.steps.len()]);
+                    assert!(
+                        part.steps.len() >= steps_max
+                            && part.steps[..] == whole.steps[..part.steps.len()]
+                    );
                     steps_max = part.steps.len();
                 }
             }
@@ -263,7 +336,8 @@ mod tests {
     fn a_killed_writer_loses_at_most_the_flush_period() {
         let mut bytes = Vec::new();
         let mut writer =
-            crate::episode::EpisodeWriter::new(Cursor::new(&mut bytes), &samples::header(), &[]).unwrap();
+            crate::episode::EpisodeWriter::new(Cursor::new(&mut bytes), &samples::header(), &[])
+                .unwrap();
         (0..TICKS).for_each(|i| writer.step(&samples::step(i)).unwrap());
         std::mem::forget(writer);
         let steps = Episode::<7>::read(&bytes[..]).unwrap().steps;
@@ -277,8 +351,13 @@ mod tests {
         for at in (8..file.len()).step_by(173) {
             let mut damaged = file.clone();
             damaged[at] ^= 0x10;
-            let Ok(part) = Episode::<7>::read(&damaged[..]) else { continue };
-            assert!(part.steps[..] == whole.steps[..part.steps.len()], "byte {at}");
+            let Ok(part) = Episode::<7>::read(&damaged[..]) else {
+                continue;
+            };
+            assert!(
+                part.steps[..] == whole.steps[..part.steps.len()],
+                "byte {at}"
+            );
             assert!(part == whole || part.damage.is_some(), "byte {at}");
         }
     }
@@ -286,8 +365,19 @@ mod tests {
     #[test]
     fn another_robot_is_an_error() {
         let error = Episode::<6>::read(&file()[..]).unwrap_err();
-        assert!(matches!(error, EpisodeError::Joints { expected: 7, got: 6 }), "{error}");
-        let error = Episode::<7>::open(Path::new("/nowhere/a.mcap")).unwrap_err().to_string();
+        assert!(
+            matches!(
+                error,
+                EpisodeError::Joints {
+                    expected: 7,
+                    got: 6
+                }
+            ),
+            "{error}"
+        );
+        let error = Episode::<7>::open(Path::new("/nowhere/a.mcap"))
+            .unwrap_err()
+            .to_string();
         assert!(error.contains("/nowhere/a.mcap"), "{error}");
     }
 }

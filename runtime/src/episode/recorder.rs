@@ -98,8 +98,16 @@ enum Message {
     Frame(Frame),
     Observation(ObservationRecord),
     Decision(DecisionRecord),
-    Begin { writer: Box<EpisodeWriter<EpisodeFile>>, started_at: Instant, dropped: Losses },
-    Finish { outcome: Outcome, dropped: Losses, reply: Sender<Result<Summary, EpisodeError>> },
+    Begin {
+        writer: Box<EpisodeWriter<EpisodeFile>>,
+        started_at: Instant,
+        dropped: Losses,
+    },
+    Finish {
+        outcome: Outcome,
+        dropped: Losses,
+        reply: Sender<Result<Summary, EpisodeError>>,
+    },
     End,
 }
 
@@ -113,30 +121,60 @@ pub struct Recorder {
 }
 
 impl Recorder {
-    pub fn start<const N: usize>(queues: Queues) -> Result<(Self, StepSink<N>, EventSink), EpisodeError> {
+    pub fn start<const N: usize>(
+        queues: Queues,
+    ) -> Result<(Self, StepSink<N>, EventSink), EpisodeError> {
         let (producer, consumer) = rtrb::RingBuffer::new(queues.steps);
         let (messages, receiver) = channel::bounded(queues.events);
         let dropped = Arc::new(Dropped::default());
-        let worker = Worker { ring: consumer, messages: receiver, open: None };
-        let thread = thread::Builder::new().name("episode".into()).spawn(move || worker.run())?;
-        let steps = StepSink { ring: producer, dropped: dropped.clone() };
-        let events = EventSink { messages: messages.clone(), dropped: dropped.clone() };
-        Ok((Self { messages, dropped, thread: Some(thread), recording: false }, steps, events))
+        let worker = Worker {
+            ring: consumer,
+            messages: receiver,
+            open: None,
+        };
+        let thread = thread::Builder::new()
+            .name("episode".into())
+            .spawn(move || worker.run())?;
+        let steps = StepSink {
+            ring: producer,
+            dropped: dropped.clone(),
+        };
+        let events = EventSink {
+            messages: messages.clone(),
+            dropped: dropped.clone(),
+        };
+        Ok((
+            Self {
+                messages,
+                dropped,
+                thread: Some(thread),
+                recording: false,
+            },
+            steps,
+            events,
+        ))
     }
 
     /// From here on everything goes to `writer`: the steps that are due at `started_at` or later, and all events.
-    pub fn begin(&mut self, writer: EpisodeWriter<EpisodeFile>, started_at: Instant) -> Result<(), EpisodeError> {
+    pub fn begin(
+        &mut self,
+        writer: EpisodeWriter<EpisodeFile>,
+        started_at: Instant,
+    ) -> Result<(), EpisodeError> {
         if self.recording {
             return Err(EpisodeError::Recording);
         }
         let (writer, dropped) = (Box::new(writer), self.dropped.load());
-        self.send(Message::Begin { writer, started_at, dropped })?;
+        self.send(Message::Begin {
+            writer,
+            started_at,
+            dropped,
+        })?;
         self.recording = true;
         Ok(())
     }
 
-    /// Writes everything that was handed over before this call, except steps due at `outcome.ended_at` or later, and
-    /// returns when the file is on the disk under its name.
+    /// Writes everything that was handed over before this call and returns when the file is on the disk under its name.
     ///
     /// # Errors
     /// [`EpisodeError::Incomplete`] if anything could not be written; the file is then finished as well as it can be.
@@ -146,12 +184,18 @@ impl Recorder {
         }
         self.recording = false;
         let (reply, answer) = channel::bounded(1);
-        self.send(Message::Finish { outcome, dropped: self.dropped.load(), reply })?;
+        self.send(Message::Finish {
+            outcome,
+            dropped: self.dropped.load(),
+            reply,
+        })?;
         answer.recv().map_err(|_| EpisodeError::RecorderGone)?
     }
 
     fn send(&self, message: Message) -> Result<(), EpisodeError> {
-        self.messages.send(message).map_err(|_| EpisodeError::RecorderGone)
+        self.messages
+            .send(message)
+            .map_err(|_| EpisodeError::RecorderGone)
     }
 }
 
@@ -186,42 +230,58 @@ impl<const N: usize> Worker<N> {
     fn run(mut self) {
         loop {
             match self.messages.recv_timeout(DRAIN_PERIOD) {
-                Ok(Message::Begin { writer, started_at, dropped }) => {
+                Ok(Message::Begin {
+                    writer,
+                    started_at,
+                    dropped,
+                }) => {
                     let unwritten = Losses::default();
-                    self.open = Some(Open { writer, started_at, dropped, unwritten, first_error: None });
+                    self.open = Some(Open {
+                        writer,
+                        started_at,
+                        dropped,
+                        unwritten,
+                        first_error: None,
+                    });
                 }
-                Ok(Message::Finish { outcome, dropped, reply }) => {
-                    self.drain(Some(outcome.ended_at));
+                Ok(Message::Finish {
+                    outcome,
+                    dropped,
+                    reply,
+                }) => {
+                    self.drain();
                     let result = self.open.take().ok_or(EpisodeError::NotRecording);
                     // Nobody listens when the session gave up; the file is finished all the same.
                     let _ = reply.send(result.and_then(|open| open.finish(&outcome, dropped)));
                 }
-                Ok(Message::Frame(frame)) => self.write(|w| w.frame(&frame), |lost| &mut lost.frames),
+                Ok(Message::Frame(frame)) => {
+                    self.write(|w| w.frame(&frame), |lost| &mut lost.frames)
+                }
                 Ok(Message::Observation(record)) => {
                     self.write(|w| w.observation(&record), |lost| &mut lost.events);
                 }
                 Ok(Message::Decision(record)) => {
-                    self.write(|w| w.decision(&record.decision, record.decided_at), |lost| &mut lost.events);
+                    self.write(
+                        |w| w.decision(&record.decision, record.decided_at),
+                        |lost| &mut lost.events,
+                    );
                 }
                 Err(RecvTimeoutError::Timeout) => {}
                 Ok(Message::End) | Err(RecvTimeoutError::Disconnected) => return,
             }
-            self.drain(None);
+            self.drain();
         }
     }
 
-    /// Empties the ring up to `end`. Between episodes it stays half full: the next one may already have begun there.
-    fn drain(&mut self, end: Option<Instant>) {
-        while let Ok(&step) = self.ring.peek() {
-            let kept = match &self.open {
-                Some(_) => end.is_some_and(|end| step.due >= end),
-                None => self.ring.slots() <= self.ring.buffer().capacity() / 2,
-            };
-            if kept {
-                return;
-            }
-            let _ = self.ring.pop();
-            if self.open.as_ref().is_some_and(|open| step.due >= open.started_at) {
+    /// Empties the ring. Between episodes it stays half full: the next one may already have begun there.
+    fn drain(&mut self) {
+        while self.open.is_some() || self.ring.slots() > self.ring.buffer().capacity() / 2 {
+            let Ok(step) = self.ring.pop() else { return };
+            if self
+                .open
+                .as_ref()
+                .is_some_and(|open| step.due >= open.started_at)
+            {
                 self.write(|writer| writer.step(&step), |lost| &mut lost.steps);
             }
         }
@@ -254,7 +314,10 @@ impl Open {
         let closed = self.writer.close(outcome, lost);
         match self.first_error {
             None => closed,
-            Some(first) => Err(EpisodeError::Incomplete { lost, first: Box::new(first) }),
+            Some(first) => Err(EpisodeError::Incomplete {
+                lost,
+                first: Box::new(first),
+            }),
         }
     }
 }
@@ -262,18 +325,22 @@ impl Open {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::episode::Episode;
     use crate::episode::samples::{self, at_ms};
-    use crate::episode::{Episode, Ending};
     use std::fs;
     use std::path::PathBuf;
 
-    const QUEUES: Queues = Queues { steps: 4096, events: 64 };
+    const QUEUES: Queues = Queues {
+        steps: 4096,
+        events: 64,
+    };
 
     struct Directory(PathBuf);
 
     impl Directory {
         fn new(name: &str) -> Self {
-            let path = std::env::temp_dir().join(format!("visuomotor-recorder-{name}-{}", std::process::id()));
+            let path = std::env::temp_dir()
+                .join(format!("visuomotor-recorder-{name}-{}", std::process::id()));
             let _ = fs::remove_dir_all(&path);
             fs::create_dir(&path).unwrap();
             Self(path)
@@ -295,44 +362,48 @@ mod tests {
     }
 
     #[test]
-    fn episodes_hold_exactly_the_steps_between_their_instants() {
+    fn an_episode_holds_what_was_due_since_its_start() {
         let directory = Directory::new("episodes");
         let (mut recorder, mut steps, events) = Recorder::start::<7>(QUEUES).unwrap();
-        for i in 0..50 {
-            steps.push(&samples::step(i));
-        }
         events.frame(samples::frame(0));
-        for (name, start, end) in [("a.mcap", 40, 300), ("b.mcap", 310, 400)] {
-            recorder.begin(directory.writer(name), at_ms(start)).unwrap();
-            for i in (start + 10)..(end + 20).min(400) {
-                steps.push(&samples::step(i));
-            }
-            if end == 300 {
-                (320..330).for_each(|i| steps.push(&samples::step(i)));
-            }
+        for (name, pushed, start) in [("a.mcap", 0..300, 40), ("b.mcap", 300..400, 310)] {
+            // The control loop is ahead of the session, which only now says when the episode began.
+            let early = pushed.start..(start + 10);
+            early.clone().for_each(|i| steps.push(&samples::step(i)));
+            recorder
+                .begin(directory.writer(name), at_ms(start))
+                .unwrap();
+            (early.end..pushed.end).for_each(|i| steps.push(&samples::step(i)));
             events.frame(samples::frame(start));
             events.observation(samples::observation(start));
             events.decision(samples::decision(start));
-            let summary = recorder.finish(samples::outcome(at_ms(end))).unwrap();
+            let outcome = samples::outcome(at_ms(pushed.end));
+            let summary = recorder.finish(outcome).unwrap();
             assert_eq!(summary.lost, Losses::default());
 
             let episode = directory.read(name);
-            assert_eq!(episode.outcome.unwrap().0.ending, Ending::StepLimit);
-            assert_eq!(episode.frames.len(), 1);
+            assert_eq!(
+                episode.steps,
+                (start..pushed.end).map(samples::step).collect::<Vec<_>>()
+            );
             assert_eq!(episode.observations, [samples::observation(start)]);
             assert_eq!(episode.decisions, [samples::decision(start)]);
-            assert!(episode.steps.iter().all(|step| (at_ms(start)..at_ms(end)).contains(&step.due)));
-            if end == 300 {
-                assert_eq!(episode.steps, (40..300).map(samples::step).collect::<Vec<_>>());
-            }
+            assert_eq!(episode.outcome, Some((outcome, Losses::default())));
+            assert_eq!(episode.frames.len(), 1);
         }
     }
 
     #[test]
     fn what_does_not_fit_is_counted_and_the_file_says_so() {
         let directory = Directory::new("overflow");
-        let (mut recorder, mut steps, events) = Recorder::start::<7>(Queues { steps: 8, events: 4 }).unwrap();
-        recorder.begin(directory.writer("a.mcap"), at_ms(0)).unwrap();
+        let (mut recorder, mut steps, events) = Recorder::start::<7>(Queues {
+            steps: 8,
+            events: 4,
+        })
+        .unwrap();
+        recorder
+            .begin(directory.writer("a.mcap"), at_ms(0))
+            .unwrap();
         let (step, frame) = (samples::step(1), samples::frame(1));
         (0..100_000).for_each(|_| steps.push(&step));
         (0..1000).for_each(|_| events.frame(frame.clone()));
@@ -344,22 +415,35 @@ mod tests {
         assert!(dropped.steps > 0 && dropped.frames > 0, "{dropped:?}");
         let episode = directory.read("a.mcap");
         assert_eq!(episode.outcome.unwrap().1, dropped);
-        assert_eq!((episode.steps.len() as u64, episode.frames.len() as u64), (summary.steps, summary.frames));
+        assert_eq!(
+            (episode.steps.len() as u64, episode.frames.len() as u64),
+            (summary.steps, summary.frames)
+        );
     }
 
     #[test]
     fn what_cannot_be_written_is_an_error_with_a_count() {
         let directory = Directory::new("incomplete");
         let (mut recorder, _steps, events) = Recorder::start::<7>(QUEUES).unwrap();
-        recorder.begin(directory.writer("a.mcap"), at_ms(0)).unwrap();
+        recorder
+            .begin(directory.writer("a.mcap"), at_ms(0))
+            .unwrap();
         let mut frame = samples::frame(0);
         frame.image.rgb.clear();
         events.frame(frame.clone());
         events.frame(frame);
         events.frame(samples::frame(1));
         let error = recorder.finish(samples::outcome(at_ms(2))).unwrap_err();
-        let EpisodeError::Incomplete { lost, first } = error else { panic!("{error}") };
-        assert_eq!(lost, Losses { frames: 2, ..Losses::default() });
+        let EpisodeError::Incomplete { lost, first } = error else {
+            panic!("{error}")
+        };
+        assert_eq!(
+            lost,
+            Losses {
+                frames: 2,
+                ..Losses::default()
+            }
+        );
         assert!(matches!(*first, EpisodeError::Image { .. }), "{first}");
         assert_eq!(directory.read("a.mcap").frames.len(), 1);
     }
@@ -373,20 +457,36 @@ mod tests {
         let writer = EpisodeWriter::create(&inner.join("a.mcap"), &samples::header(), &[]).unwrap();
         recorder.begin(writer, at_ms(0)).unwrap();
         fs::remove_dir_all(&inner).unwrap();
-        let error = recorder.finish(samples::outcome(at_ms(1))).unwrap_err().to_string();
-        assert!(error.contains("rename") && error.contains("inner/a.mcap.open"), "{error}");
+        let error = recorder
+            .finish(samples::outcome(at_ms(1)))
+            .unwrap_err()
+            .to_string();
+        assert!(
+            error.contains("rename") && error.contains("inner/a.mcap.open"),
+            "{error}"
+        );
 
-        recorder.begin(directory.writer("b.mcap"), at_ms(2)).unwrap();
+        recorder
+            .begin(directory.writer("b.mcap"), at_ms(2))
+            .unwrap();
         steps.push(&samples::step(3));
-        assert_eq!(recorder.finish(samples::outcome(at_ms(4))).unwrap().steps, 1);
+        assert_eq!(
+            recorder.finish(samples::outcome(at_ms(4))).unwrap().steps,
+            1
+        );
     }
 
     #[test]
     fn begin_and_finish_come_in_pairs_and_an_unfinished_file_keeps_its_open_name() {
         let directory = Directory::new("pairs");
         let (mut recorder, _steps, _events) = Recorder::start::<7>(QUEUES).unwrap();
-        assert!(matches!(recorder.finish(samples::outcome(at_ms(1))), Err(EpisodeError::NotRecording)));
-        recorder.begin(directory.writer("a.mcap"), at_ms(0)).unwrap();
+        assert!(matches!(
+            recorder.finish(samples::outcome(at_ms(1))),
+            Err(EpisodeError::NotRecording)
+        ));
+        recorder
+            .begin(directory.writer("a.mcap"), at_ms(0))
+            .unwrap();
         let second = recorder.begin(directory.writer("b.mcap"), at_ms(0));
         assert!(matches!(second, Err(EpisodeError::Recording)));
         drop(recorder);

@@ -19,7 +19,11 @@ pub fn at_ms(ms: u64) -> Instant {
 pub fn header() -> Header {
     let map = |key: &str, value: &str| TextMap::from([(key.to_owned(), value.to_owned())]);
     Header {
-        origin: Origin { schema_version: SCHEMA_VERSION, id: "7-0003".into(), started_at_utc: String::new() },
+        origin: Origin {
+            schema_version: SCHEMA_VERSION,
+            id: "7-0003".into(),
+            started_at_utc: String::new(),
+        },
         code: Code::of_this_build(Sha256::of(b"executable")),
         robot: Robot {
             name: "iiwa14".into(),
@@ -28,7 +32,10 @@ pub fn header() -> Header {
             limits_sha256: Sha256::of(b"limits"),
             description_sha256: Sha256::of(b"description"),
         },
-        clock: Clock { source: ClockSource::Simulated, realtime_granted: false },
+        clock: Clock {
+            source: ClockSource::Simulated,
+            realtime_granted: false,
+        },
         camera: map("vertical_fov_deg", "34"),
         policy: Some(PolicyIdentity {
             name: "critic".into(),
@@ -42,23 +49,40 @@ pub fn header() -> Header {
 }
 
 pub fn attachments() -> Vec<Attachment> {
-    vec![Attachment { name: "robot.urdf".into(), media_type: "application/xml".into(), data: b"<robot/>".to_vec() }]
+    vec![Attachment {
+        name: "robot.urdf".into(),
+        media_type: "application/xml".into(),
+        data: b"<robot/>".to_vec(),
+    }]
 }
 
 fn tcp_pose(x: f64) -> TcpPose {
-    TcpPose { position_m: Vector3::new(x, x + 0.1, x + 0.2), yaw_rad: x + 0.3 }
+    TcpPose {
+        position_m: Vector3::new(x, x + 0.1, x + 0.2),
+        yaw_rad: x + 0.3,
+    }
 }
 
 /// Tick `i` of a 1 kHz loop; over seven ticks every optional part comes and goes.
 pub fn step(i: u64) -> Step<7> {
     let x = i as f64 * 1e-3;
     let joints = |offset: f64| std::array::from_fn(|joint| x + offset + joint as f64);
-    let fault = Fault::Tracking { joint: 3, error_rad: x, limit_rad: 0.1 };
+    let fault = Fault::Tracking {
+        joint: 3,
+        error_rad: x,
+        limit_rad: 0.1,
+    };
     Step {
         tick: i,
         due: at_ms(i),
         jitter: Duration::from_ticks(1000 + i),
-        phase: [Phase::Idle, Phase::Hold, Phase::Approach, Phase::Policy, Phase::Faulted][i as usize % 5],
+        phase: [
+            Phase::Idle,
+            Phase::Hold,
+            Phase::Approach,
+            Phase::Policy,
+            Phase::Faulted,
+        ][i as usize % 5],
         measured: (i % 7 != 1).then(|| ArmState {
             sampled_at: Instant::from_ticks(i * 1_000_000 + 17),
             q: joints(0.1).into(),
@@ -67,14 +91,22 @@ pub fn step(i: u64) -> Step<7> {
             aperture_m: x + 0.01,
         }),
         command: (i % 7 != 2).then(|| {
-            let fingers = if i % 2 == 0 { Fingers::Open } else { Fingers::Closed };
+            let fingers = if i % 2 == 0 {
+                Fingers::Open
+            } else {
+                Fingers::Closed
+            };
             (joints(0.4).into(), joints(0.5).into(), fingers)
         }),
         stop: (i % 7 == 2).then_some(StopCategory::Two),
         reference: tcp_pose(x),
         goal: tcp_pose(x + 1.0),
         report: SafetyReport {
-            intervention: if i % 3 == 0 { Intervention::Nothing } else { Intervention::Shrunk },
+            intervention: if i % 3 == 0 {
+                Intervention::Nothing
+            } else {
+                Intervention::Shrunk
+            },
             limits: LimitSet(i as u16),
             joints: 0x55,
             fault: (i % 7 == 3).then_some(fault),
@@ -93,8 +125,18 @@ pub fn step(i: u64) -> Step<7> {
 }
 
 pub fn frame(i: u64) -> Frame {
-    let rgb = (0..16 * 8 * 3).map(|byte| (byte + i as usize) as u8).collect();
-    Frame { captured_at: at_ms(i), sequence: i, image: Image { width: 16, height: 8, rgb } }
+    let rgb = (0..16 * 8 * 3)
+        .map(|byte| (byte + i as usize) as u8)
+        .collect();
+    Frame {
+        captured_at: at_ms(i),
+        sequence: i,
+        image: Image {
+            width: 16,
+            height: 8,
+            rgb,
+        },
+    }
 }
 
 pub fn observation(i: u64) -> ObservationRecord {
@@ -115,21 +157,42 @@ pub fn observation(i: u64) -> ObservationRecord {
 
 pub fn decision(i: u64) -> DecisionRecord {
     let verb = Verb::ALL[i as usize % 4];
-    let action = Action { translation_m: Vector3::new(0.01, -0.02, 0.03), yaw_rad: -0.5, verb };
+    let action = Action {
+        translation_m: Vector3::new(0.01, -0.02, 0.03),
+        yaw_rad: -0.5,
+        verb,
+    };
     DecisionRecord {
         decided_at: at_ms(i + 40),
-        decision: Decision { action, q_value: 0.75, frame_captured_at: at_ms(i), step: i as u32 },
+        decision: Decision {
+            action,
+            q_value: 0.75,
+            frame_captured_at: at_ms(i),
+            step: i as u32,
+        },
     }
 }
 
 pub fn outcome(ended_at: Instant) -> Outcome {
-    Outcome { ended_at, ending: Ending::StepLimit, success: Some(true), actions: 25 }
+    Outcome {
+        ended_at,
+        ending: Ending::StepLimit,
+        success: Some(true),
+        actions: 25,
+    }
 }
 
-pub const LOST: Losses = Losses { steps: 1, frames: 2, events: 3 };
+pub const LOST: Losses = Losses {
+    steps: 1,
+    frames: 2,
+    events: 3,
+};
 
 /// `ticks` of a whole episode: a frame, an observation and a decision every 50 ms.
-pub fn write<W: std::io::Write + std::io::Seek>(sink: W, ticks: u64) -> Result<(Summary, W), EpisodeError> {
+pub fn write<W: std::io::Write + std::io::Seek>(
+    sink: W,
+    ticks: u64,
+) -> Result<(Summary, W), EpisodeError> {
     let mut writer = EpisodeWriter::new(sink, &header(), &attachments())?;
     for i in 0..ticks {
         writer.step(&step(i))?;
