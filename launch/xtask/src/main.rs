@@ -1,1 +1,117 @@
-fn main() {}
+//! Development tasks: `cargo xtask setup | demo | test`.
+//!
+//! Responsible for the way from a fresh clone to a running demo or a finished test run. Not responsible for anything
+//! that a built `visuomotor` needs while it runs.
+
+mod demo;
+mod native;
+mod process;
+mod system;
+mod test_run;
+mod wheel;
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+const HELP: &str = "\
+cargo xtask setup [--into DIR] [--arch ARCH]
+    Fetch and check the native libraries (MuJoCo, ONNX Runtime); name or install what the system lacks.
+    --into DIR   put them into DIR/lib instead of target/native/lib, where builds look for them
+    --arch ARCH  x86_64 or aarch64: for another machine than this one; needs --into
+cargo xtask demo
+    Set up, build, and watch the simulated arm grasp: five episodes in real time, then twenty as fast as they go.
+cargo xtask test [--quick]
+    Everything that CI runs. --quick leaves out the tests whose names start with `long_`.
+
+Exit codes: 0 good, 1 ran but fell short, 2 bad input or something missing.";
+
+/// Why a task ended early.
+#[derive(Debug)]
+enum Failure {
+    /// Asked wrongly, or something is missing; the text says what to do.
+    Unready(String),
+    /// A step ran and did not succeed.
+    FellShort(String),
+}
+
+fn main() -> ExitCode {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    let (code, text) = match run(&words) {
+        Ok(()) => return ExitCode::SUCCESS,
+        Err(Failure::FellShort(text)) => (1, text),
+        Err(Failure::Unready(text)) => (2, text),
+    };
+    eprintln!("\nxtask: {text}");
+    ExitCode::from(code)
+}
+
+fn run(words: &[&str]) -> Result<(), Failure> {
+    match words {
+        ["setup", options @ ..] => setup(options),
+        ["demo"] => demo::run(),
+        ["test"] => test_run::run(test_run::Extent::Everything),
+        ["test", "--quick"] => test_run::run(test_run::Extent::Quick),
+        ["help" | "--help" | "-h"] => {
+            println!("{HELP}");
+            Ok(())
+        }
+        _ => Err(Failure::Unready(format!("expected one of these\n\n{HELP}"))),
+    }
+}
+
+fn setup(options: &[&str]) -> Result<(), Failure> {
+    let here = std::env::consts::ARCH;
+    match options {
+        [] => {
+            system::provide()?;
+            native::install(&native_dir(), here)
+        }
+        ["--into", dir] => native::install(Path::new(dir), here),
+        ["--into", dir, "--arch", arch] | ["--arch", arch, "--into", dir] => {
+            native::install(Path::new(dir), arch)
+        }
+        _ => Err(Failure::Unready(format!("expected\n\n{HELP}"))),
+    }
+}
+
+/// The workspace's root.
+fn root() -> PathBuf {
+    let here = Path::new(env!("CARGO_MANIFEST_DIR"));
+    here.ancestors()
+        .nth(2)
+        .expect("launch/xtask lies two folders deep")
+        .to_owned()
+}
+
+/// Where `.cargo/config.toml` tells every build to look.
+fn native_dir() -> PathBuf {
+    root().join("target/native")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn wrong_arguments_are_refused_with_the_help() {
+        for words in [
+            &[][..],
+            &["tests"],
+            &["test", "--fast"],
+            &["demo", "now"],
+            &["setup", "--into"],
+            &["setup", "--arch", "aarch64"],
+        ] {
+            match run(words) {
+                Err(Failure::Unready(text)) => assert!(text.contains(HELP), "{words:?}"),
+                other => panic!("{words:?}: {other:?}"),
+            }
+        }
+    }
+
+    #[test]
+    fn the_root_is_the_workspace() {
+        assert!(root().join("Cargo.lock").is_file());
+    }
+}
