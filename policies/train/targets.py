@@ -16,7 +16,9 @@ BATCH = 256
 
 
 @torch.no_grad()
-def next_values(experience: Experience, index: NDArray[np.int64], target: Critic, previous: Critic) -> NDArray[np.float32]:
+def next_values(
+    experience: Experience, index: NDArray[np.int64], target: Critic, previous: Critic
+) -> NDArray[np.float32]:
     """max_a Q(s', a) in [0, 1] for transitions that end no episode.
 
     The action is the search's on `target`; its value is the smaller one of `target` and of `previous`, the target of a

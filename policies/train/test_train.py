@@ -20,6 +20,7 @@ from export import export, test_image
 from net import Critic, goal_pose, normalise
 
 HERE = Path(__file__).resolve().parent
+VERBS = (task.MOVE, task.MOVE, task.CLOSE, task.MOVE, task.MOVE, task.TERMINATE)
 
 
 def state(closed: int, aperture_m: float, x_m: float = 0.0, z_m: float = 0.1) -> list[float]:
@@ -43,7 +44,7 @@ def write_shard(directory: Path, episodes: int, seed: int) -> None:
         "image": rng.integers(0, 256, (n, 80, 80, 3), dtype=np.uint8),
         "state": np.array(states, np.float32),
         "motion": rng.uniform(-1, 1, (n, 4)).astype(np.float32),
-        "verb": np.tile([task.MOVE, task.MOVE, task.CLOSE, task.MOVE, task.MOVE, task.TERMINATE], episodes).astype(np.uint8),
+        "verb": np.tile(VERBS, episodes).astype(np.uint8),
         "episode": np.repeat(seed * 1000 + np.arange(episodes), 6),
         "done": done.astype(np.uint8),
         "success": (done & np.repeat(success, 6)).astype(np.uint8),
@@ -72,7 +73,7 @@ class DataTest(unittest.TestCase):
         cases = [
             ("held at the end", approach + [state(1, 0.03, 0.06)], [move, close, end], True, [1, 1]),
             ("empty at the end", approach + [state(1, 0.0, 0.06)], [move, close, end], False, [0, 0]),
-            ("ended before it was lifted", approach + [state(1, 0.03, 0.06, 0.02)], [move, close, end], False, [-1, -1]),
+            ("ended on the floor", approach + [state(1, 0.03, 0.06, 0.02)], [move, close, end], False, [-1, -1]),
             ("lifted and lost", approach + [state(1, 0.03, 0.06, 0.15)], [move, close, end], False, [0, 0]),
             (
                 "empty, then held",
@@ -170,7 +171,8 @@ class ExportTest(unittest.TestCase):
                     given = torch.tensor([test["state"]])
                     features = critic.encode(normalise(torch.from_numpy(test_image())), given)
                     candidates = torch.tensor([test["candidates"]])
-                    got = critic.q(features, given, candidates)[0] if values == 4 else critic.grasp(features, candidates).T
+                    q, p = critic.q(features, given, candidates)[0], critic.grasp(features, candidates).T
+                got = q if values == 4 else p
                 np.testing.assert_allclose(torch.sigmoid(got), test["expected"], atol=1e-4)
 
 
