@@ -15,6 +15,7 @@ use sha2::{Digest, Sha256};
 use std::cell::{Cell, RefCell};
 use std::pin::pin;
 use visuomotor_drivers::sim::{self, Latency, SimArm, SimCamera, SimObserver, Split, View, World};
+use visuomotor_policies::explore::Explore;
 use visuomotor_runtime::action::{Action, Verb};
 use visuomotor_runtime::arm::{Arm, ArmError, ArmState, Fingers};
 use visuomotor_runtime::camera::{Camera, Frame, Image};
@@ -47,7 +48,7 @@ pub trait Observer {
 pub struct Rig<'a> {
     launch: &'a Launch,
     split: Split,
-    policy: Box<dyn Policy>,
+    policy: Explore<Box<dyn Policy>>,
     arm: SimArm,
     camera: SimCamera,
     spectator: Option<SimCamera>,
@@ -106,12 +107,17 @@ impl<'a> Rig<'a> {
         Ok(Self {
             launch,
             split,
-            policy,
+            policy: Explore::new(policy, launch.action),
             arm,
             camera: seat.open()?,
             spectator: spectator.map(|seat| seat.open()).transpose()?,
             observer,
         })
+    }
+
+    /// Share of exploration in the episodes that follow, in [0, 1]; see [`Explore`].
+    pub fn explore(&mut self, level: f64) {
+        self.policy.set_level(level);
     }
 
     /// Runs the episode of `seed`. `perturb` is the probability that the object nearest to the fingers is displaced by
@@ -142,7 +148,7 @@ impl<'a> Rig<'a> {
         let mut link = Link { shared: &shared, observer: &observer };
         let mut player = Player {
             launch: self.launch,
-            policy: self.policy.as_mut(),
+            policy: &mut self.policy,
             camera: &mut self.camera,
             spectator: self.spectator.as_mut(),
             judge: &mut self.observer,

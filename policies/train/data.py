@@ -166,7 +166,7 @@ class Experience:
         )
 
     def image_batch(self, index: NDArray[np.int64]) -> torch.Tensor:
-        """(B, 80, 80, 3) uint8."""
+        """(B, size, size, 3) uint8."""
         t = self.transitions
         out = np.empty((len(index), task.IMAGE_SIZE, task.IMAGE_SIZE, 3), np.uint8)
         for j, (shard, row) in enumerate(zip(t.shard[index], t.row[index], strict=True)):

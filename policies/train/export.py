@@ -77,7 +77,7 @@ class GraspHeadGraph(nn.Module):
 
 
 def test_image() -> np.ndarray:
-    """(1, 80, 80, 3) uint8: the image that every self-test looks at."""
+    """(1, size, size, 3) uint8: the image that every self-test looks at."""
     y, x, c = np.meshgrid(*(np.arange(n) for n in (task.IMAGE_SIZE, task.IMAGE_SIZE, 3)), indexing="ij")
     return ((7 * x + 13 * y + 85 * c + x * y) % 256).astype(np.uint8)[None]
 

@@ -6,7 +6,7 @@ A candidate pose of the gripper is projected through the nominal camera, and the
 at the palm and at the fingers. So a head judges an action by what lies where the action leads, after QT-Opt
 (Kalashnikov et al. 2018) and hand-eye coordination (Levine et al. 2016).
 
-Shapes: B batch, K candidates, C map channels, P sample points.
+Shapes: B batch, K candidates, C map channels, P sample points, size the image's width and height in pixels.
 """
 
 import math
@@ -51,7 +51,7 @@ class Features(NamedTuple):
     """What the trunk hands to the heads; one forward pass serves every candidate."""
 
     map: Tensor
-    """(B, CHANNELS, 20, 20) features to sample."""
+    """(B, CHANNELS, size / 4, size / 4) features to sample."""
     q_context: Tensor
     """(B, Q_HIDDEN) the part of the Q head's first layer that no motion changes."""
     grasp_context: Tensor
@@ -62,9 +62,9 @@ class Features(NamedTuple):
 
 class Trunk(NamedTuple):
     map: Tensor
-    """(B, CHANNELS, 20, 20)."""
+    """(B, CHANNELS, size / 4, size / 4)."""
     heat: Tensor
-    """(B, 1, 20, 20) logits of a graspable thing in each cell."""
+    """(B, 1, size / 4, size / 4) logits of a graspable thing in each cell."""
     embedding: Tensor
     """(B, EMBEDDING) of the whole image and the state."""
     heat_embedding: Tensor
@@ -72,7 +72,7 @@ class Trunk(NamedTuple):
 
 
 def normalise(image: Tensor) -> Tensor:
-    """(B, 80, 80, 3) uint8 to (B, 3, 80, 80) in [-1, 1]."""
+    """(B, size, size, 3) uint8 to (B, 3, size, size) in [-1, 1]."""
     return (image.float() / 127.5 - 1.0).permute(0, 3, 1, 2)
 
 
@@ -87,10 +87,10 @@ class Critic(nn.Module):
         self.down8 = nn.Conv2d(MAP_CHANNELS, CONTEXT_CHANNELS, 3, 2, 1)
         self.map8 = nn.Conv2d(CONTEXT_CHANNELS, CONTEXT_CHANNELS, 3, 1, 1)
         self.squeeze = nn.Conv2d(CONTEXT_CHANNELS, 24, 1)
-        self.embed = nn.Linear(24 * 100 + task.STATE_SIZE, EMBEDDING)
+        self.embed = nn.Linear(24 * (task.IMAGE_SIZE // 8) ** 2 + task.STATE_SIZE, EMBEDDING)
         self.up = nn.Conv2d(CONTEXT_CHANNELS, MAP_CHANNELS, 1)
         self.heat = nn.Conv2d(MAP_CHANNELS, 1, 1)
-        self.heat_embed = nn.Linear(400, HEAT_EMBEDDING)
+        self.heat_embed = nn.Linear((task.IMAGE_SIZE // 4) ** 2, HEAT_EMBEDDING)
 
         context = EMBEDDING + HEAT_EMBEDDING + task.STATE_SIZE + SAMPLED
         self.q_context = nn.Linear(context, Q_HIDDEN)
@@ -115,7 +115,7 @@ class Critic(nn.Module):
         self.register_buffer("camera_position", position, persistent=False)
 
     def encode(self, pixels: Tensor, state: Tensor) -> Features:
-        """pixels (B, 3, 80, 80) in [-1, 1], state (B, 7)."""
+        """pixels (B, 3, size, size) in [-1, 1], state (B, 7)."""
         trunk = self.trunk(pixels, state)
         here = self.sample(trunk.map, goal_pose(state)[:, None])[:, 0]
         return self.features(trunk, state, here)

@@ -10,7 +10,7 @@ import math
 
 import numpy as np
 
-IMAGE_SIZE = 80
+IMAGE_SIZE = 64
 """Width and height of the policy's image, pixels."""
 
 STATE_SIZE = 7

@@ -41,7 +41,7 @@ def write_shard(directory: Path, episodes: int, seed: int) -> None:
     n = 6 * episodes
     done = np.arange(n) % 6 == 5
     columns = {
-        "image": rng.integers(0, 256, (n, 80, 80, 3), dtype=np.uint8),
+        "image": rng.integers(0, 256, (n, task.IMAGE_SIZE, task.IMAGE_SIZE, 3), dtype=np.uint8),
         "state": np.array(states, np.float32),
         "motion": rng.uniform(-1, 1, (n, 4)).astype(np.float32),
         "verb": np.tile(VERBS, episodes).astype(np.uint8),
@@ -113,7 +113,7 @@ class NetTest(unittest.TestCase):
     def setUp(self) -> None:
         torch.manual_seed(0)
         self.critic = Critic().eval()
-        self.pixels = torch.rand(3, 3, 80, 80) * 2 - 1
+        self.pixels = torch.rand(3, 3, task.IMAGE_SIZE, task.IMAGE_SIZE) * 2 - 1
         self.state = torch.rand(3, task.STATE_SIZE)
         self.motion = torch.rand(3, 4) * 2 - 1
         self.pose = torch.rand(3, 4) * 0.1

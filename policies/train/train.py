@@ -319,7 +319,7 @@ class Trainer:
 
 
 def prepare(image: Tensor, augment: bool) -> Tensor:
-    """(B, 80, 80, 3) uint8 to (B, 3, 80, 80) in about [-1, 1], with colours, contrast and brightness varied."""
+    """(B, size, size, 3) uint8 to (B, 3, size, size) in about [-1, 1], with colours, contrast and brightness varied."""
     if not augment:
         return normalise(image)
     shuffle = torch.eye(3)[torch.randperm(3)] / 127.5

@@ -45,3 +45,13 @@ pub trait Policy: Send {
     /// Chooses the next action. Blocks for as long as the policy thinks.
     fn decide(&mut self, observation: &Observation<'_>) -> Result<Decision, PolicyError>;
 }
+
+impl<P: Policy + ?Sized> Policy for Box<P> {
+    fn reset(&mut self, seed: u64) {
+        (**self).reset(seed);
+    }
+
+    fn decide(&mut self, observation: &Observation<'_>) -> Result<Decision, PolicyError> {
+        (**self).decide(observation)
+    }
+}

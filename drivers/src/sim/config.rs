@@ -126,7 +126,7 @@ impl Default for CameraConfig {
             position_m: [-0.42, -0.16, 0.52],
             target_m: [-0.01, 0.0, 0.0],
             fovy_deg: 34.0,
-            size_px: [80, 80],
+            size_px: [64, 64],
             jitter_m: 0.01,
             pixel_noise: 1.5,
         }
