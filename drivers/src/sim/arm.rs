@@ -27,10 +27,22 @@ pub struct SimArm {
 }
 
 impl SimArm {
-    pub(super) fn new(world: Box<World>, outputs: Vec<Input<Snapshot>>, board: Board, exchange: Exchange) -> Self {
+    pub(super) fn new(
+        world: Box<World>,
+        outputs: Vec<Input<Snapshot>>,
+        board: Board,
+        exchange: Exchange,
+    ) -> Self {
         let rng = world.scene().rng(ENCODER_NOISE);
         let state = world.arm_state();
-        let mut arm = Self { world, outputs, board, exchange, rng, state };
+        let mut arm = Self {
+            world,
+            outputs,
+            board,
+            exchange,
+            rng,
+            state,
+        };
         arm.publish();
         arm
     }
@@ -54,7 +66,9 @@ impl SimArm {
     }
 
     fn take_next(&mut self) {
-        let Some(mut next) = self.exchange.next.pop() else { return };
+        let Some(mut next) = self.exchange.next.pop() else {
+            return;
+        };
         next.continue_from(&self.world);
         self.rng = next.scene().rng(ENCODER_NOISE);
         let last = std::mem::replace(&mut self.world, next);
@@ -89,7 +103,8 @@ impl Arm<JOINTS> for SimArm {
     }
 
     fn write(&mut self, command: &SafeCommand<JOINTS>) -> Result<(), ArmError> {
-        self.world.command(command.q(), command.dq(), command.fingers());
+        self.world
+            .command(command.q(), command.dq(), command.fingers());
         Ok(())
     }
 

@@ -14,6 +14,9 @@ use visuomotor_runtime::camera::{Camera, CameraError, Frame};
 use visuomotor_runtime::clock::Instant;
 
 const PIXEL_NOISE: u64 = 2;
+/// Slices, stacks and quads of round and flat shapes in the policy's small image; more cost time and change no pixel
+/// that matters.
+const POLICY_MESH: [i32; 3] = [16, 8, 2];
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum View {
@@ -38,10 +41,19 @@ impl CameraSeat {
 
     /// Makes the OpenGL context of the calling thread and the camera that needs it.
     pub fn open(mut self) -> Result<SimCamera, RenderError> {
-        let (_, scene) = self.watch.newest().ok_or(RenderError::NoCamera(POLICY_CAMERA))?;
+        let (_, scene) = self
+            .watch
+            .newest()
+            .ok_or(RenderError::NoCamera(POLICY_CAMERA))?;
         let studio = Studio::new(scene, self.view)?;
         let size = self.view.size(scene);
-        Ok(SimCamera { watch: self.watch, view: self.view, size, studio, frames: 0 })
+        Ok(SimCamera {
+            watch: self.watch,
+            view: self.view,
+            size,
+            studio,
+            frames: 0,
+        })
     }
 }
 
@@ -84,7 +96,11 @@ impl Studio {
             .camera(MjvCamera::new_fixed(camera))
             .build(data.model())
             .map_err(|error| RenderError::NoContext(error.to_string()))?;
-        Ok(Self { scene: scene.id, data, renderer })
+        Ok(Self {
+            scene: scene.id,
+            data,
+            renderer,
+        })
     }
 
     /// The OpenGL context stays; what depends on the model is made anew.
@@ -99,8 +115,12 @@ impl Studio {
 fn model_for(scene: &Scene, view: View) -> Result<MjData<Box<MjModel>>, RenderError> {
     let mut model = Box::new(MjModel::clone(&scene.model));
     let (width, height) = view.size(scene);
-    let global = &mut model.vis_mut().global;
-    (global.offwidth, global.offheight) = (width as i32, height as i32);
+    let visual = model.vis_mut();
+    (visual.global.offwidth, visual.global.offheight) = (width as i32, height as i32);
+    if view == View::Policy {
+        let quality = &mut visual.quality;
+        [quality.numslices, quality.numstacks, quality.numquads] = POLICY_MESH;
+    }
     MjData::try_new(model).map_err(|_| RenderError::OutOfMemory)
 }
 
@@ -115,7 +135,9 @@ pub struct SimCamera {
 impl SimCamera {
     /// As [`Camera::capture`], with the reason of a failure.
     pub fn render(&mut self, frame: &mut Frame) -> Result<(), RenderError> {
-        let Some((snapshot, scene)) = self.watch.newest() else { return Err(RenderError::Render("no scene".into())) };
+        let Some((snapshot, scene)) = self.watch.newest() else {
+            return Err(RenderError::Render("no scene".into()));
+        };
         if self.studio.scene != scene.id {
             self.studio.enter(scene, self.view)?;
         }
@@ -124,8 +146,12 @@ impl SimCamera {
         data.kinematics();
         data.com_pos();
         data.camlight();
-        renderer.sync_data(data).map_err(|error| RenderError::Render(error.to_string()))?;
-        renderer.render().map_err(|error| RenderError::Render(error.to_string()))?;
+        renderer
+            .sync_data(data)
+            .map_err(|error| RenderError::Render(error.to_string()))?;
+        renderer
+            .render()
+            .map_err(|error| RenderError::Render(error.to_string()))?;
         let pixels = renderer.rgb_flat().unwrap_or_default();
         frame.image.rgb.clear();
         frame.image.rgb.extend_from_slice(pixels);

@@ -169,28 +169,46 @@ impl SceneConfig {
         let objects = &self.objects;
         let camera = &self.camera;
         let [low, high] = objects.count;
-        check("objects.count", low >= 1 && low <= high && high as usize <= OBJECTS_MAX, || {
-            format!("[{low}, {high}] is not a range within [1, {OBJECTS_MAX}]")
+        check(
+            "objects.count",
+            low >= 1 && low <= high && high as usize <= OBJECTS_MAX,
+            || format!("[{low}, {high}] is not a range within [1, {OBJECTS_MAX}]"),
+        )?;
+        check("objects.kinds", !objects.kinds.is_empty(), || {
+            "no kind is listed".into()
         })?;
-        check("objects.kinds", !objects.kinds.is_empty(), || "no kind is listed".into())?;
         range("objects.size_m", objects.size_m, 0.005, 0.2)?;
         range("objects.part_size_m", objects.part_size_m, 0.005, 0.2)?;
-        range("objects.density_kg_m3", objects.density_kg_m3, 10.0, 20_000.0)?;
+        range(
+            "objects.density_kg_m3",
+            objects.density_kg_m3,
+            10.0,
+            20_000.0,
+        )?;
         range("objects.friction", objects.friction, 0.01, 5.0)?;
         range("objects.colour", objects.colour, 0.0, 1.0)?;
-        range("objects.spawn_half_width_m", [objects.spawn_half_width_m; 2], 0.0, 0.14)?;
+        range(
+            "objects.spawn_half_width_m",
+            [objects.spawn_half_width_m; 2],
+            0.0,
+            0.14,
+        )?;
         range("objects.spacing_m", [objects.spacing_m; 2], 0.0, 0.5)?;
-        for (key, grey) in
-            [("tray_grey", self.tray_grey), ("wall_grey", self.wall_grey), ("table_grey", self.table_grey)]
-        {
+        for (key, grey) in [
+            ("tray_grey", self.tray_grey),
+            ("wall_grey", self.wall_grey),
+            ("table_grey", self.table_grey),
+        ] {
             range(key, grey, 0.0, 1.0)?;
         }
         range("lamp", self.lamp, 0.0, 1.0)?;
         range("lamp_jitter_m", [self.lamp_jitter_m; 2], 0.0, 1.0)?;
         range("encoder_noise_rad", [self.encoder_noise_rad; 2], 0.0, 0.1)?;
-        check("timestep_us", (100..=10_000).contains(&self.timestep_us), || {
-            format!("{} is outside [100, 10000]", self.timestep_us)
-        })?;
+        check(
+            "timestep_us",
+            (100..=10_000).contains(&self.timestep_us),
+            || format!("{} is outside [100, 10000]", self.timestep_us),
+        )?;
         for metres in self.tray_in_base_m {
             range("tray_in_base_m", [metres; 2], -2.0, 2.0)?;
         }
@@ -200,20 +218,35 @@ impl SceneConfig {
         range("latency.image_ms", self.latency.image_ms, 0.0, 95.0)?;
         range("latency.action_ms", self.latency.action_ms, 0.0, 95.0)?;
         range("camera.fovy_deg", [camera.fovy_deg; 2], 5.0, 120.0)?;
-        check("camera.size_px", camera.size_px.iter().all(|px| (8..=1024).contains(px)), || {
-            format!("{:?} is outside [8, 1024]", camera.size_px)
-        })?;
+        check(
+            "camera.size_px",
+            camera.size_px.iter().all(|px| (8..=1024).contains(px)),
+            || format!("{:?} is outside [8, 1024]", camera.size_px),
+        )?;
         range("camera.jitter_m", [camera.jitter_m; 2], 0.0, 0.5)?;
         range("camera.pixel_noise", [camera.pixel_noise; 2], 0.0, 100.0)?;
         let [dx, dy] = [0, 1].map(|axis| camera.target_m[axis] - camera.position_m[axis]);
-        check("camera.position_m", dx.hypot(dy) > 2.0 * camera.jitter_m + 1e-3, || {
-            "the camera must not look straight down, because up in the image is +z".into()
-        })
+        check(
+            "camera.position_m",
+            dx.hypot(dy) > 2.0 * camera.jitter_m + 1e-3,
+            || "the camera must not look straight down, because up in the image is +z".into(),
+        )
     }
 }
 
-fn check(key: &'static str, holds: bool, reason: impl FnOnce() -> String) -> Result<(), SceneError> {
-    if holds { Ok(()) } else { Err(SceneError::Invalid { key, reason: reason() }) }
+fn check(
+    key: &'static str,
+    holds: bool,
+    reason: impl FnOnce() -> String,
+) -> Result<(), SceneError> {
+    if holds {
+        Ok(())
+    } else {
+        Err(SceneError::Invalid {
+            key,
+            reason: reason(),
+        })
+    }
 }
 
 /// `low <= high`, both finite and within [`min`, `max`].
@@ -230,7 +263,10 @@ mod tests {
     #[test]
     fn the_defaults_are_valid_and_an_empty_table_gives_them() {
         SceneConfig::default().validate().unwrap();
-        assert_eq!(toml::from_str::<SceneConfig>("").unwrap(), SceneConfig::default());
+        assert_eq!(
+            toml::from_str::<SceneConfig>("").unwrap(),
+            SceneConfig::default()
+        );
     }
 
     #[test]
@@ -247,13 +283,22 @@ mod tests {
             ("[objects]\ncount = [1, 33]", "objects.count"),
             ("[objects]\nkinds = []", "objects.kinds"),
             ("[objects]\nsize_m = [0.05, nan]", "objects.size_m"),
-            ("[objects]\ndensity_kg_m3 = [0.0, 1.0]", "objects.density_kg_m3"),
+            (
+                "[objects]\ndensity_kg_m3 = [0.0, 1.0]",
+                "objects.density_kg_m3",
+            ),
             ("timestep_us = 20000", "timestep_us"),
             ("[camera]\nsize_px = [0, 80]", "camera.size_px"),
-            ("[camera]\nposition_m = [-0.01, 0.0, 0.5]", "camera.position_m"),
+            (
+                "[camera]\nposition_m = [-0.01, 0.0, 0.5]",
+                "camera.position_m",
+            ),
         ];
         for (text, key) in cases {
-            let error = toml::from_str::<SceneConfig>(text).unwrap().validate().unwrap_err();
+            let error = toml::from_str::<SceneConfig>(text)
+                .unwrap()
+                .validate()
+                .unwrap_err();
             assert!(error.to_string().contains(key), "{text}: {error}");
         }
     }

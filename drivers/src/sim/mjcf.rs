@@ -49,7 +49,7 @@ impl Drawn<'_> {
         writeln!(
             out,
             r#"<mujoco model="iiwa14_tray"><compiler angle="radian" autolimits="true"/>
-<option timestep="{}" integrator="implicitfast" cone="elliptic" impratio="3" iterations="20" ls_iterations="10"/>
+<option timestep="{}" integrator="implicitfast" cone="elliptic" impratio="3" iterations="20" ls_iterations="10"><flag sleep="enable"/></option>
 <visual><headlight ambient="0.42 0.42 0.42" diffuse="0.35 0.35 0.35" specular="0 0 0"/><quality shadowsize="0" offsamples="0"/><map znear="0.02" zfar="20"/></visual>
 <statistic extent="1" center="0 0 0"/>
 <default><geom condim="6" friction="0.6 0.01 0.001" solref="0.02 1"/>
@@ -98,7 +98,9 @@ impl Drawn<'_> {
 
     /// The table's top is the base frame's z = 0; the tray stands on it.
     fn write_tray(&self, table_z: f64, out: &mut String) -> std::fmt::Result {
-        let [floor, wall, table] = [self.floor_rgb, self.wall_rgb, self.table_rgb].map(Vector3::from).map(Triple);
+        let [floor, wall, table] = [self.floor_rgb, self.wall_rgb, self.table_rgb]
+            .map(Vector3::from)
+            .map(Triple);
         let outer = TRAY_HALF_M + 0.01;
         // The floor reaches below the table's top so that nothing that is pressed on it tunnels through.
         writeln!(
@@ -107,7 +109,11 @@ impl Drawn<'_> {
 <geom name="floor" type="box" size="{outer} {outer} 0.05" pos="0 0 -0.05" rgba="{floor} 1"/>"#,
             table_z - 0.05
         )?;
-        let [middle, half_height, height] = [TRAY_HALF_M + 0.005, 0.5 * WALL_HEIGHT_M, 0.5 * WALL_HEIGHT_M];
+        let [middle, half_height, height] = [
+            TRAY_HALF_M + 0.005,
+            0.5 * WALL_HEIGHT_M,
+            0.5 * WALL_HEIGHT_M,
+        ];
         for side in [-middle, middle] {
             writeln!(
                 out,

@@ -36,7 +36,8 @@ mod tests {
         let mut rng = Xoshiro256PlusPlus::seed_from_u64(1);
         let samples: Vec<f64> = (0..50_000).map(|_| bell(&mut rng)).collect();
         let mean = samples.iter().sum::<f64>() / samples.len() as f64;
-        let variance = samples.iter().map(|x| (x - mean).powi(2)).sum::<f64>() / samples.len() as f64;
+        let variance =
+            samples.iter().map(|x| (x - mean).powi(2)).sum::<f64>() / samples.len() as f64;
         assert!(mean.abs() < 0.02, "{mean}");
         assert!((variance - 1.0).abs() < 0.03, "{variance}");
     }

@@ -44,14 +44,28 @@ impl Object {
         let density = uniform(config.density_kg_m3, rng);
         let friction = uniform(config.friction, rng);
         let colour = draw_colour(config.colour, rng);
-        let mut object = Self { mjcf: String::new(), points_m: Vec::new() };
+        let mut object = Self {
+            mjcf: String::new(),
+            points_m: Vec::new(),
+        };
         if kind != ObjectKind::Union {
             let shape = Shape::draw(kind, config.size_m, rng);
-            object.grow(shape, Vector3::zeros(), UnitQuaternion::identity(), colour, density, friction);
+            object.grow(
+                shape,
+                Vector3::zeros(),
+                UnitQuaternion::identity(),
+                colour,
+                density,
+                friction,
+            );
             return object;
         }
-        const PART_KINDS: [ObjectKind; 4] =
-            [ObjectKind::Box, ObjectKind::Cylinder, ObjectKind::Capsule, ObjectKind::Ellipsoid];
+        const PART_KINDS: [ObjectKind; 4] = [
+            ObjectKind::Box,
+            ObjectKind::Cylinder,
+            ObjectKind::Capsule,
+            ObjectKind::Ellipsoid,
+        ];
         let parts = if rng.random_bool(THREE_PARTS) { 3 } else { 2 };
         for part in 0..parts {
             let kind = PART_KINDS[rng.random_range(0..PART_KINDS.len())];
@@ -63,7 +77,11 @@ impl Object {
                     draw_rotation(rng),
                 ),
             };
-            let colour = if rng.random_bool(0.6) { colour } else { draw_colour(config.colour, rng) };
+            let colour = if rng.random_bool(0.6) {
+                colour
+            } else {
+                draw_colour(config.colour, rng)
+            };
             object.grow(shape, position, rotation, colour, density, friction);
         }
         object
@@ -71,7 +89,10 @@ impl Object {
 
     /// The lowest point of the object in this orientation, below its origin (negative), m.
     pub fn bottom_m(&self, rotation: &UnitQuaternion<f64>) -> f64 {
-        self.points_m.iter().map(|point| (rotation * point).z).fold(f64::INFINITY, f64::min)
+        self.points_m
+            .iter()
+            .map(|point| (rotation * point).z)
+            .fold(f64::INFINITY, f64::min)
     }
 
     fn grow(
@@ -91,7 +112,12 @@ impl Object {
             r#"<geom class="object" type="{kind}" size="{size}" pos="{} {} {}" quat="{} {} {} {}" rgba="{red} {green} {blue} 1" density="{density}" friction="{friction} 0.02 0.001"/>"#,
             position.x, position.y, position.z, q.w, q.i, q.j, q.k
         );
-        self.points_m.extend(shape.points().into_iter().map(|point| rotation * point + position));
+        self.points_m.extend(
+            shape
+                .points()
+                .into_iter()
+                .map(|point| rotation * point + position),
+        );
     }
 }
 
@@ -101,10 +127,14 @@ impl Shape {
         match kind {
             ObjectKind::Box | ObjectKind::Union => Shape::Box(Vector3::from_fn(|_, _| half())),
             ObjectKind::Ellipsoid => Shape::Ellipsoid(Vector3::from_fn(|_, _| half())),
-            ObjectKind::Cylinder => Shape::Cylinder { radius_m: half(), half_height_m: half() },
-            ObjectKind::Capsule => {
-                Shape::Capsule { radius_m: half().min(CAPSULE_RADIUS_MAX_M), half_height_m: half() }
-            }
+            ObjectKind::Cylinder => Shape::Cylinder {
+                radius_m: half(),
+                half_height_m: half(),
+            },
+            ObjectKind::Capsule => Shape::Capsule {
+                radius_m: half().min(CAPSULE_RADIUS_MAX_M),
+                half_height_m: half(),
+            },
         }
     }
 
@@ -113,26 +143,43 @@ impl Shape {
         match self {
             Shape::Box(half) => ("box", format!("{} {} {}", half.x, half.y, half.z)),
             Shape::Ellipsoid(half) => ("ellipsoid", format!("{} {} {}", half.x, half.y, half.z)),
-            Shape::Cylinder { radius_m, half_height_m } => ("cylinder", format!("{radius_m} {half_height_m}")),
-            Shape::Capsule { radius_m, half_height_m } => ("capsule", format!("{radius_m} {half_height_m}")),
+            Shape::Cylinder {
+                radius_m,
+                half_height_m,
+            } => ("cylinder", format!("{radius_m} {half_height_m}")),
+            Shape::Capsule {
+                radius_m,
+                half_height_m,
+            } => ("capsule", format!("{radius_m} {half_height_m}")),
         }
     }
 
     fn points(&self) -> Vec<Vector3<f64>> {
         match *self {
             Shape::Box(half) => {
-                let corner = |i: usize| Vector3::from_fn(|axis, _| if i >> axis & 1 == 0 { -1.0 } else { 1.0 });
+                let corner = |i: usize| {
+                    Vector3::from_fn(|axis, _| if i >> axis & 1 == 0 { -1.0 } else { 1.0 })
+                };
                 (0..8).map(|i| half.component_mul(&corner(i))).collect()
             }
             Shape::Ellipsoid(half) => sphere().map(|point| half.component_mul(&point)).collect(),
-            Shape::Cylinder { radius_m, half_height_m } => (0..CIRCLE_POINTS)
+            Shape::Cylinder {
+                radius_m,
+                half_height_m,
+            } => (0..CIRCLE_POINTS)
                 .flat_map(|i| {
                     let (sin, cos) = (TAU * i as f64 / CIRCLE_POINTS as f64).sin_cos();
-                    [-half_height_m, half_height_m].map(|z| Vector3::new(radius_m * cos, radius_m * sin, z))
+                    [-half_height_m, half_height_m]
+                        .map(|z| Vector3::new(radius_m * cos, radius_m * sin, z))
                 })
                 .collect(),
-            Shape::Capsule { radius_m, half_height_m } => sphere()
-                .map(|point| radius_m * point + Vector3::new(0.0, 0.0, half_height_m.copysign(point.z)))
+            Shape::Capsule {
+                radius_m,
+                half_height_m,
+            } => sphere()
+                .map(|point| {
+                    radius_m * point + Vector3::new(0.0, 0.0, half_height_m.copysign(point.z))
+                })
                 .collect(),
         }
     }
@@ -155,7 +202,11 @@ pub fn uniform([low, high]: [f64; 2], rng: &mut impl Rng) -> f64 {
 
 /// Uniform over all rotations (Shoemake 1992).
 pub fn draw_rotation(rng: &mut impl Rng) -> UnitQuaternion<f64> {
-    let [u, a, b] = [rng.random_range(0.0..1.0), rng.random_range(0.0..TAU), rng.random_range(0.0..TAU)];
+    let [u, a, b] = [
+        rng.random_range(0.0..1.0),
+        rng.random_range(0.0..TAU),
+        rng.random_range(0.0..TAU),
+    ];
     let (inner, outer) = ((1.0_f64 - u).sqrt(), f64::sqrt(u));
     UnitQuaternion::from_quaternion(Quaternion::new(
         outer * f64::cos(b),
@@ -179,14 +230,33 @@ mod tests {
         let cases = [
             (Shape::Box(half), half),
             (Shape::Ellipsoid(half), half),
-            (Shape::Cylinder { radius_m: 0.02, half_height_m: 0.03 }, Vector3::new(0.02, 0.02, 0.03)),
-            (Shape::Capsule { radius_m: 0.02, half_height_m: 0.03 }, Vector3::new(0.02, 0.02, 0.05)),
+            (
+                Shape::Cylinder {
+                    radius_m: 0.02,
+                    half_height_m: 0.03,
+                },
+                Vector3::new(0.02, 0.02, 0.03),
+            ),
+            (
+                Shape::Capsule {
+                    radius_m: 0.02,
+                    half_height_m: 0.03,
+                },
+                Vector3::new(0.02, 0.02, 0.05),
+            ),
         ];
         for (shape, extent) in cases {
             for axis in 0..3 {
-                let reach = shape.points().iter().map(|point| point[axis]).fold(0.0, f64::max);
+                let reach = shape
+                    .points()
+                    .iter()
+                    .map(|point| point[axis])
+                    .fold(0.0, f64::max);
                 let short = extent[axis] - reach;
-                assert!((-1e-12..0.02 * extent[axis]).contains(&short), "{shape:?} axis {axis}: {reach}");
+                assert!(
+                    (-1e-12..0.02 * extent[axis]).contains(&short),
+                    "{shape:?} axis {axis}: {reach}"
+                );
             }
         }
     }

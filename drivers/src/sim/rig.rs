@@ -72,7 +72,11 @@ impl Rig {
     pub fn new(world: World) -> Self {
         let board = Board::default();
         board.post(world.scene());
-        Self { world: Box::new(world), board, outputs: Vec::new() }
+        Self {
+            world: Box::new(world),
+            board,
+            outputs: Vec::new(),
+        }
     }
 
     /// A camera, to be opened on the thread that will render.
@@ -81,20 +85,35 @@ impl Rig {
     }
 
     pub fn observer(&mut self) -> SimObserver {
-        SimObserver { watch: self.watch() }
+        SimObserver {
+            watch: self.watch(),
+        }
     }
 
     /// The arm for the control thread, and the end at which other scenes are handed in.
     pub fn split(self) -> (SimArm, SceneFeeder) {
-        let exchange = Exchange { next: Arc::new(ArrayQueue::new(1)), last: Arc::new(ArrayQueue::new(2)) };
-        let feeder = SceneFeeder { board: self.board.clone(), exchange: exchange.clone() };
-        (SimArm::new(self.world, self.outputs, self.board, exchange), feeder)
+        let exchange = Exchange {
+            next: Arc::new(ArrayQueue::new(1)),
+            last: Arc::new(ArrayQueue::new(2)),
+        };
+        let feeder = SceneFeeder {
+            board: self.board.clone(),
+            exchange: exchange.clone(),
+        };
+        (
+            SimArm::new(self.world, self.outputs, self.board, exchange),
+            feeder,
+        )
     }
 
     fn watch(&mut self) -> Watch {
         let (input, output) = triple_buffer(self.world.snapshot());
         self.outputs.push(input);
-        Watch { snapshots: output, board: self.board.clone(), scene: Arc::clone(self.world.scene()) }
+        Watch {
+            snapshots: output,
+            board: self.board.clone(),
+            scene: Arc::clone(self.world.scene()),
+        }
     }
 }
 

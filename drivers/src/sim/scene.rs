@@ -33,6 +33,7 @@ pub struct Scene {
     /// Where the scene's random numbers start.
     pub(super) rng_seed: u64,
     pub(super) config: SceneConfig,
+    mjcf: String,
     pub(super) model: Arc<MjModel>,
     pub(super) objects: Vec<SceneObject>,
     pub(super) fingers: [usize; 2],
@@ -43,8 +44,6 @@ pub(super) struct SceneObject {
     pub body: usize,
     /// Where its position and quaternion start in `qpos`.
     pub qpos: usize,
-    /// Where its twist starts in `qvel`.
-    pub dof: usize,
     /// Body frame, m.
     pub points_m: Vec<Vector3<f64>>,
 }
@@ -56,9 +55,12 @@ impl Scene {
         let rng_seed = split.mix(seed)?;
         let mut rng = Xoshiro256PlusPlus::seed_from_u64(rng_seed);
         let count = rng.random_range(config.objects.count[0]..=config.objects.count[1]);
-        let objects: Vec<Object> = (0..count).map(|_| Object::draw(&config.objects, &mut rng)).collect();
+        let objects: Vec<Object> = (0..count)
+            .map(|_| Object::draw(&config.objects, &mut rng))
+            .collect();
         let mjcf = draw(config, &objects, &mut rng).text();
-        let model = MjModel::from_xml_string(&mjcf).map_err(|error| SceneError::Model(error.to_string()))?;
+        let model = MjModel::from_xml_string(&mjcf)
+            .map_err(|error| SceneError::Model(error.to_string()))?;
         let body = |name: &str| find(&model, MjtObjBase::mjOBJ_BODY, name);
         let mut placed = Vec::with_capacity(objects.len());
         for (i, object) in objects.into_iter().enumerate() {
@@ -67,7 +69,6 @@ impl Scene {
             placed.push(SceneObject {
                 body,
                 qpos: model.jnt_qposadr()[joint] as usize,
-                dof: model.body_dofadr()[body] as usize,
                 points_m: object.points_m,
             });
         }
@@ -76,6 +77,7 @@ impl Scene {
             id: SCENES.fetch_add(1, Ordering::Relaxed),
             rng_seed,
             config: config.clone(),
+            mjcf,
             objects: placed,
             fingers: [body("finger_left")?, body("finger_right")?],
             tcp_site: find(&model, MjtObjBase::mjOBJ_SITE, "tcp")?,
@@ -87,18 +89,27 @@ impl Scene {
         self.objects.len()
     }
 
+    /// The whole model as MuJoCo's XML.
+    pub fn mjcf(&self) -> &str {
+        &self.mjcf
+    }
+
     pub fn config(&self) -> &SceneConfig {
         &self.config
     }
 
     /// A random sequence of this scene's own, one for each purpose.
     pub(super) fn rng(&self, purpose: u64) -> Xoshiro256PlusPlus {
-        Xoshiro256PlusPlus::seed_from_u64(super::seed::bijection(self.rng_seed ^ purpose.rotate_left(32)))
+        Xoshiro256PlusPlus::seed_from_u64(super::seed::bijection(
+            self.rng_seed ^ purpose.rotate_left(32),
+        ))
     }
 }
 
 fn find(model: &MjModel, kind: MjtObjBase, name: &str) -> Result<usize, SceneError> {
-    model.name_to_id(kind, name).ok_or_else(|| SceneError::Model(format!("{name} is missing")))
+    model
+        .name_to_id(kind, name)
+        .ok_or_else(|| SceneError::Model(format!("{name} is missing")))
 }
 
 fn draw<'a>(config: &SceneConfig, objects: &'a [Object], rng: &mut impl Rng) -> Drawn<'a> {
@@ -121,19 +132,33 @@ fn draw<'a>(config: &SceneConfig, objects: &'a [Object], rng: &mut impl Rng) -> 
 }
 
 /// Half of the objects lie as they were drawn, the others are turned anyhow; all are turned about the vertical.
-fn place<'a>(config: &SceneConfig, objects: &'a [Object], rng: &mut impl Rng) -> Vec<PlacedObject<'a>> {
+fn place<'a>(
+    config: &SceneConfig,
+    objects: &'a [Object],
+    rng: &mut impl Rng,
+) -> Vec<PlacedObject<'a>> {
     let half = config.objects.spawn_half_width_m;
     let mut placed: Vec<PlacedObject<'a>> = Vec::with_capacity(objects.len());
     for object in objects {
-        let tumble = if rng.random_bool(0.5) { draw_rotation(rng) } else { UnitQuaternion::identity() };
+        let tumble = if rng.random_bool(0.5) {
+            draw_rotation(rng)
+        } else {
+            UnitQuaternion::identity()
+        };
         let yaw = UnitQuaternion::from_axis_angle(&Vector3::z_axis(), rng.random_range(0.0..TAU));
         let rotation = yaw * tumble;
         let mut position_m = Vector3::zeros();
         let mut free = false;
         for _ in 0..PLACE_TRIES {
-            position_m = Vector3::new(rng.random_range(-half..=half), rng.random_range(-half..=half), 0.0);
+            position_m = Vector3::new(
+                rng.random_range(-half..=half),
+                rng.random_range(-half..=half),
+                0.0,
+            );
             let distance_m = |other: &PlacedObject| (position_m - other.position_m).xy().norm();
-            free = placed.iter().all(|other| distance_m(other) > config.objects.spacing_m);
+            free = placed
+                .iter()
+                .all(|other| distance_m(other) > config.objects.spacing_m);
             if free {
                 break;
             }
@@ -142,7 +167,11 @@ fn place<'a>(config: &SceneConfig, objects: &'a [Object], rng: &mut impl Rng) ->
             position_m.z = LAYER_M * (placed.len() as f64 / OBJECTS_PER_LAYER).ceil();
         }
         position_m.z += DROP_HEIGHT_M - object.bottom_m(&rotation);
-        placed.push(PlacedObject { mjcf: &object.mjcf, position_m, rotation });
+        placed.push(PlacedObject {
+            mjcf: &object.mjcf,
+            position_m,
+            rotation,
+        });
     }
     placed
 }

@@ -23,7 +23,10 @@ impl Split {
     /// The seed of the scene's random sequence; injective in (split, seed).
     pub fn mix(self, seed: u64) -> Result<u64, SceneError> {
         if seed > SEED_MAX {
-            return Err(SceneError::Invalid { key: "seed", reason: format!("{seed} is greater than {SEED_MAX}") });
+            return Err(SceneError::Invalid {
+                key: "seed",
+                reason: format!("{seed} is greater than {SEED_MAX}"),
+            });
         }
         Ok(bijection(seed << 2 | self as u64))
     }

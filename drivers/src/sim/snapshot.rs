@@ -82,12 +82,23 @@ impl Snapshot {
     /// Writes what the simulator knows about every object; reuses the buffers of `truth`.
     pub fn truth(&self, scene: &Scene, truth: &mut SceneTruth) {
         assert_eq!(self.scene, scene.id, "a snapshot of another scene");
-        truth.objects.resize_with(scene.objects.len(), ObjectTruth::default);
+        truth
+            .objects
+            .resize_with(scene.objects.len(), ObjectTruth::default);
         for (object, truth) in scene.objects.iter().zip(&mut truth.objects) {
             let (position, rotation) = self.pose(object);
             truth.points_m.clear();
-            truth.points_m.extend(object.points_m.iter().map(|point| rotation * point + position));
-            truth.bottom_m = truth.points_m.iter().map(|point| point.z).fold(f64::INFINITY, f64::min);
+            truth.points_m.extend(
+                object
+                    .points_m
+                    .iter()
+                    .map(|point| rotation * point + position),
+            );
+            truth.bottom_m = truth
+                .points_m
+                .iter()
+                .map(|point| point.z)
+                .fold(f64::INFINITY, f64::min);
             truth.near_gripper = self.is_near(&position);
         }
     }
@@ -99,20 +110,30 @@ impl Snapshot {
         let near = gripped.is_some_and(|object| self.is_near(&self.pose(object).0));
         let outside = |(i, object): (usize, &SceneObject)| {
             let (position, _) = self.pose(object);
-            let beyond = position.x.abs().max(position.y.abs()) > TRAY_HALF_M + 0.01 || position.z < -0.01;
+            let beyond =
+                position.x.abs().max(position.y.abs()) > TRAY_HALF_M + 0.01 || position.z < -0.01;
             beyond && self.gripped != Some(i)
         };
         Judgement {
             gripped: self.gripped,
             held_height_m,
             success: near && held_height_m > SUCCESS_HEIGHT_M,
-            objects_outside: scene.objects.iter().enumerate().filter(|&object| outside(object)).count(),
+            objects_outside: scene
+                .objects
+                .iter()
+                .enumerate()
+                .filter(|&object| outside(object))
+                .count(),
         }
     }
 
     fn bottom_m(&self, object: &SceneObject) -> f64 {
         let (position, rotation) = self.pose(object);
-        object.points_m.iter().map(|point| (rotation * point + position).z).fold(f64::INFINITY, f64::min)
+        object
+            .points_m
+            .iter()
+            .map(|point| (rotation * point + position).z)
+            .fold(f64::INFINITY, f64::min)
     }
 
     fn is_near(&self, position: &Vector3<f64>) -> bool {
@@ -122,6 +143,9 @@ impl Snapshot {
     /// Position and orientation of the object's body frame in the task frame.
     fn pose(&self, object: &SceneObject) -> (Vector3<f64>, UnitQuaternion<f64>) {
         let q = &self.qpos[object.qpos..object.qpos + 7];
-        (Vector3::new(q[0], q[1], q[2]), UnitQuaternion::from_quaternion(Quaternion::new(q[3], q[4], q[5], q[6])))
+        (
+            Vector3::new(q[0], q[1], q[2]),
+            UnitQuaternion::from_quaternion(Quaternion::new(q[3], q[4], q[5], q[6])),
+        )
     }
 }

@@ -48,7 +48,8 @@ impl World {
     /// Builds the scene of this seed and lets its objects come to rest, with the arm in [`START_Q`].
     pub fn build(config: &SceneConfig, split: Split, seed: u64) -> Result<Self, SceneError> {
         let scene = Arc::new(Scene::build(config, split, seed)?);
-        let data = MjData::try_new(Arc::clone(&scene.model)).map_err(|_| SceneError::OutOfMemory)?;
+        let data =
+            MjData::try_new(Arc::clone(&scene.model)).map_err(|_| SceneError::OutOfMemory)?;
         let mut world = Self {
             snapshot: Snapshot::new(&scene),
             data,
@@ -74,7 +75,6 @@ impl World {
 
     /// Puts the arm at rest in this pose with the fingers open, without passing through what lies between.
     pub fn place_arm(&mut self, q: [f64; JOINTS]) {
-        
         let mut pose = [FINGER_TRAVEL_M; ARM_DOFS];
         pose[..JOINTS].copy_from_slice(&q);
         self.data.qpos_mut()[..ARM_DOFS].copy_from_slice(&pose);
@@ -108,7 +108,9 @@ impl World {
     /// Steps the physics as long as the next step ends at or before `now`; tells how many steps that took. Bounded: a
     /// call that comes more than a second late finds a world in which the missing time did not pass.
     pub fn advance_to(&mut self, now: Instant) -> u32 {
-        let Some(behind) = now.checked_duration_since(self.time()) else { return 0 };
+        let Some(behind) = now.checked_duration_since(self.time()) else {
+            return 0;
+        };
         let due = behind.as_ticks() / self.step.as_ticks();
         let steps = due.min((CATCH_UP_S * 1e9) as u64 / self.step.as_ticks());
         self.started_at += Duration::from_ticks((due - steps) * self.step.as_ticks());
@@ -123,7 +125,12 @@ impl World {
     }
 
     /// Targets of the servos until the next call.
-    pub fn command(&mut self, q: &JointPositions<JOINTS>, dq: &JointVelocities<JOINTS>, fingers: Fingers) {
+    pub fn command(
+        &mut self,
+        q: &JointPositions<JOINTS>,
+        dq: &JointVelocities<JOINTS>,
+        fingers: Fingers,
+    ) {
         let ctrl = self.data.ctrl_mut();
         for joint in 0..JOINTS {
             // The servo pulls with kp (target - q) - kv dq; this target makes that kp (q_d - q) + kv (dq_d - dq).
@@ -197,7 +204,9 @@ impl World {
         let [least, most] = SETTLE_S.map(|seconds| (seconds * 1e9) as u64 / self.step.as_ticks());
         for step in 0..most {
             self.data.step();
-            let resting = self.data.qvel()[ARM_DOFS..].iter().all(|speed| speed.abs() < REST_SPEED);
+            let resting = self.data.qvel()[ARM_DOFS..]
+                .iter()
+                .all(|speed| speed.abs() < REST_SPEED);
             if step >= least && resting {
                 break;
             }
@@ -220,8 +229,17 @@ impl World {
         for contact in self.data.contact() {
             let pair = contact.geom.map(|geom| bodies[geom as usize] as usize);
             for [one, other] in [pair, [pair[1], pair[0]]] {
-                let Some(finger) = self.scene.fingers.iter().position(|&body| body == one) else { continue };
-                let Some(object) = self.scene.objects.iter().position(|object| object.body == other) else { continue };
+                let Some(finger) = self.scene.fingers.iter().position(|&body| body == one) else {
+                    continue;
+                };
+                let Some(object) = self
+                    .scene
+                    .objects
+                    .iter()
+                    .position(|object| object.body == other)
+                else {
+                    continue;
+                };
                 touched[finger] |= 1 << object;
             }
         }
