@@ -3,7 +3,7 @@
 //!
 //! Not responsible for what the joints can do ([`crate::kinematics::ik`]) nor for any safety limit ([`crate::safety`]).
 
-use crate::clock::Instant;
+use crate::clock::{Duration, Instant};
 use crate::observation::TcpPose;
 use nalgebra::Vector3;
 use rsruckig::prelude::{
@@ -29,12 +29,12 @@ pub struct SetpointLimits {
 impl Default for SetpointLimits {
     fn default() -> Self {
         Self {
-            velocity_m_per_s: 0.30,
-            acceleration_m_per_s2: 4.0,
-            jerk_m_per_s3: 120.0,
-            yaw_velocity_rad_per_s: 2.5,
-            yaw_acceleration_rad_per_s2: 30.0,
-            yaw_jerk_rad_per_s3: 900.0,
+            velocity_m_per_s: 0.28,
+            acceleration_m_per_s2: 3.5,
+            jerk_m_per_s3: 110.0,
+            yaw_velocity_rad_per_s: 2.0,
+            yaw_acceleration_rad_per_s2: 20.0,
+            yaw_jerk_rad_per_s3: 600.0,
         }
     }
 }
@@ -139,6 +139,12 @@ impl Setpoint {
             velocity: std::array::from_fn(|axis| v[axis]),
             acceleration: std::array::from_fn(|axis| a[axis]),
         }
+    }
+
+    /// Lets the arm catch up: from `now` on the reference lags its plan by `by` more. Called each tick with the share of
+    /// the period that the joints could not follow, it makes the reference wait on its path instead of running away.
+    pub fn hold_back(&mut self, by: Duration) {
+        self.planned_at += by;
     }
 
     fn plan_from(
@@ -275,7 +281,7 @@ mod tests {
                     let next = setpoint.sample(at_ms(ms));
                     let (p, before) = (coordinates(&next.pose), coordinates(&last.pose));
                     for axis in 0..AXES {
-                        let (v, a, j) = if axis < 3 { (0.30, 4.0, 120.0) } else { (2.5, 30.0, 900.0) };
+                        let (v, a, j) = if axis < 3 { (0.28, 3.5, 110.0) } else { (2.0, 20.0, 600.0) };
                         prop_assert!(next.velocity[axis].abs() <= v + 1e-9);
                         prop_assert!(next.acceleration[axis].abs() <= a + 1e-9);
                         prop_assert!((next.acceleration[axis] - last.acceleration[axis]).abs() <= j * 1e-3 + 1e-9);

@@ -24,12 +24,30 @@ impl Track {
 
     #[inline]
     fn new(state: JointState, bounds: &JointBounds) -> Self {
-        let plan = StopPlan::new(state, bounds);
+        Self::with_plan(state, StopPlan::new(state, bounds))
+    }
+
+    #[inline]
+    fn with_plan(state: JointState, plan: StopPlan) -> Self {
         Self {
             state,
             plan,
             extent: plan.extent(),
             elapsed_s: 0.0,
+        }
+    }
+
+    /// The same state with a stop that takes about `duration_s`, where the limits allow it; else unchanged.
+    #[inline]
+    pub fn stopping_in(&self, bounds: &JointBounds, duration_s: f64) -> Self {
+        let slow = Self::with_plan(
+            self.state,
+            StopPlan::lasting(self.state, bounds, duration_s),
+        );
+        if violated(&slow.extent, bounds).is_none() {
+            slow
+        } else {
+            *self
         }
     }
 
@@ -70,11 +88,8 @@ impl Track {
         tick.add(&self.state, jerk, dt);
         let track = Self::new(next, bounds);
         for extent in [&tick, &track.extent] {
-            if !(extent.speed_max <= bounds.dq_max) {
-                return Err(LimitSet::VELOCITY);
-            }
-            if !(extent.lower >= bounds.lower && extent.upper <= bounds.upper) {
-                return Err(LimitSet::POSITION);
+            if let Some(limit) = violated(extent, bounds) {
+                return Err(limit);
             }
         }
         Ok(track)
@@ -125,4 +140,15 @@ impl Track {
     pub fn mean_jerk(&self, next: &Self, dt: f64) -> f64 {
         (next.state.a - self.state.a) / dt
     }
+}
+
+#[inline]
+fn violated(extent: &Extent, bounds: &JointBounds) -> Option<LimitSet> {
+    if !(extent.speed_max <= bounds.dq_max) {
+        return Some(LimitSet::VELOCITY);
+    }
+    if !(extent.lower >= bounds.lower && extent.upper <= bounds.upper) {
+        return Some(LimitSet::POSITION);
+    }
+    None
 }

@@ -317,8 +317,8 @@ pub(crate) mod tests {
     use crate::kinematics::chain::tests::{IIWA14, iiwa14};
 
     pub(crate) const IIWA14_LIMITS: &str = "
-        acceleration = [15.0, 15.0, 15.0, 20.0, 20.0, 20.0, 30.0]
-        jerk = [1000.0, 1000.0, 1000.0, 1500.0, 1500.0, 1500.0, 2000.0]
+        acceleration = [15.0, 15.0, 20.0, 30.0, 30.0, 30.0, 30.0]
+        jerk = [1500.0, 1500.0, 2000.0, 3000.0, 3000.0, 3000.0, 3000.0]
         position_margin_rad = 0.02
     ";
 
@@ -340,7 +340,7 @@ pub(crate) mod tests {
         let j = l.joints()[3];
         assert_eq!(
             (j.upper, j.dq_max, j.ddq_max, j.dddq_max),
-            (0.98, 0.5, 20.0, 1500.0)
+            (0.98, 0.5, 30.0, 3000.0)
         );
         assert!((j.lower - (20.0 - 2094.3951) * 1e-3).abs() < 1e-6);
         assert!((iiwa14_limits().dq_max()[0] - 85_f64.to_radians()).abs() < 1e-9);
@@ -384,7 +384,7 @@ pub(crate) mod tests {
         }
         for (from, to, expected) in [
             (
-                "jerk = [1000.0",
+                "jerk = [1500.0",
                 "jerk = [-1.0",
                 "limits.jerk[0] = -1 rad/s³ must be finite and above 0",
             ),

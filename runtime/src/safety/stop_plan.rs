@@ -127,6 +127,40 @@ impl StopPlan {
         }
     }
 
+    /// A gentler way to rest that takes about `duration_s`: the jerk for which a triangle, else a trapezoid, of
+    /// acceleration lasts that long. Never harder than [`StopPlan::new`].
+    #[inline]
+    pub fn lasting(start: JointState, bounds: &JointBounds, duration_s: f64) -> Self {
+        /// Below this share of the jerk limit nothing is gained: such a joint hardly moves.
+        const JERK_SHARE_MIN: f64 = 0.01;
+        let (t, ddq_max) = (duration_s, bounds.ddq_max);
+        let remaining = start.v + start.a * start.a.abs() / (2.0 * bounds.dddq_max);
+        let sign = if remaining >= 0.0 { 1.0 } else { -1.0 };
+        let (v, a) = (sign * start.v, sign * start.a);
+        // (t·j - a)² = 4·j·v + 2·a², from t = (a + 2·peak)/j and peak² = j·v + a²/2.
+        let half = a * t + 2.0 * v;
+        let triangle = (half + (half * half + t * t * a * a).sqrt()) / (t * t);
+        let jerk = if triangle * v + 0.5 * a * a > ddq_max * ddq_max {
+            (a + ddq_max + a * a / (2.0 * ddq_max)) / (t - v / ddq_max)
+        } else {
+            triangle
+        };
+        // Not `clamp`: a duration that is too short gives a negative or undefined jerk, and the limit is meant.
+        let least = JERK_SHARE_MIN * bounds.dddq_max;
+        let dddq_max = if jerk > 0.0 {
+            jerk.max(least).min(bounds.dddq_max)
+        } else {
+            bounds.dddq_max
+        };
+        Self::new(
+            start,
+            &JointBounds {
+                dddq_max,
+                ..*bounds
+            },
+        )
+    }
+
     pub fn duration_s(&self) -> f64 {
         self.ends[2]
     }
@@ -211,6 +245,19 @@ mod tests {
             let rest = StopPlan::new(plan.at(t), &BOUNDS);
             prop_assert!((rest.duration_s() - (plan.duration_s() - t)).abs() < 1e-6);
             prop_assert!((rest.at(1e3).q - plan.at(1e3).q).abs() < 1e-9);
+        }
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(256))]
+
+        #[test]
+        fn a_gentler_stop_lasts_as_long_as_asked(v in 0.05..1.5, a in -3.0..15.0, factor in 1.0..3.0) {
+            let start = JointState { q: 0.0, v, a };
+            let duration_s = factor * StopPlan::new(start, &BOUNDS).duration_s();
+            let plan = StopPlan::lasting(start, &BOUNDS, duration_s);
+            prop_assert!((plan.duration_s() - duration_s).abs() < 1e-9, "{} {duration_s}", plan.duration_s());
+            prop_assert!(plan.extent().acceleration_max <= BOUNDS.ddq_max + 1e-9);
         }
     }
 
