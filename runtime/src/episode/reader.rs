@@ -109,13 +109,11 @@ impl<const N: usize> Parts<N> {
         let mut reader = LinearReader::new_with_options(options);
         while let Some(event) = reader.next_event() {
             match event? {
-                LinearReadEvent::ReadRequest(wanted) => {
-                    match source.read(reader.insert(wanted)) {
-                        Ok(got) => reader.notify_read(got),
-                        Err(error) if error.kind() == ErrorKind::Interrupted => {}
-                        Err(error) => return Err(error.into()),
-                    }
-                }
+                LinearReadEvent::ReadRequest(wanted) => match source.read(reader.insert(wanted)) {
+                    Ok(got) => reader.notify_read(got),
+                    Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                    Err(error) => return Err(error.into()),
+                },
                 LinearReadEvent::Record { opcode, data } => {
                     self.record(mcap::parse_record(opcode, data)?)?
                 }
