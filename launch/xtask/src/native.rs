@@ -130,7 +130,7 @@ fn write_marker(lib: &Path, arch: &str) -> Result<(), Failure> {
 }
 
 fn marker(lib: &Path) -> PathBuf {
-    lib.join("SHA256SUMS")
+    lib.join("ORIGIN")
 }
 
 fn at(path: &Path, error: io::Error) -> Failure {
