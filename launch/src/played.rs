@@ -1,0 +1,59 @@
+//! The policy's part of an episode as it goes by, and the result that it makes with the judgement of the physics.
+
+use crate::report::{EpisodeResult, Evidence};
+use crate::wiring;
+use sha2::{Digest, Sha256};
+use visuomotor_drivers::sim::Judgement;
+use visuomotor_runtime::action::{Action, Verb};
+use visuomotor_runtime::arm::Fingers;
+
+#[derive(Clone, Debug, Default)]
+pub struct Played {
+    pub steps: u32,
+    pub closes: u32,
+    /// The policy ended the episode itself.
+    pub terminated: bool,
+    /// CPU time of each decision, ms.
+    pub policy_tick_ms: Vec<f32>,
+    /// Over the exact bytes of the actions.
+    actions: Sha256,
+}
+
+impl Played {
+    /// Counts one action; `fingers` is what they were told before it.
+    pub fn note(&mut self, action: &Action, fingers: Fingers) {
+        self.steps += 1;
+        self.closes += u32::from(action.verb == Verb::Close && fingers == Fingers::Open);
+        self.terminated |= action.verb == Verb::Terminate;
+        for number in action.translation_m.iter().chain([&action.yaw_rad]) {
+            self.actions.update(number.to_le_bytes());
+        }
+        self.actions.update([action.verb as u8]);
+    }
+
+    /// `end` is the judgement after the gripper held still, `max_held_m` the highest that an object was held at.
+    pub fn result(self, seed: u64, end: &Judgement, max_held_m: f64, faulted: bool, sim_s: f64, wall_s: f64) -> EpisodeResult {
+        let evidence = Evidence {
+            success: end.success,
+            faulted,
+            terminated: self.terminated,
+            closes: self.closes,
+            held_at_end: end.gripped.is_some(),
+            held_ever: max_held_m > 0.0,
+            reachable: end.reachable,
+        };
+        EpisodeResult {
+            seed,
+            class: evidence.class(),
+            steps: self.steps,
+            closes: self.closes,
+            terminated: self.terminated,
+            held_height_m: end.held_height_m,
+            max_held_height_m: max_held_m.max(end.held_height_m),
+            policy_tick_ms: self.policy_tick_ms,
+            sim_s,
+            wall_s,
+            actions_sha256: wiring::hex(&self.actions.finalize()),
+        }
+    }
+}

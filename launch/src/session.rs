@@ -1,0 +1,390 @@
+//! `visuomotor run`: episodes in real time, one after the other, until a person has seen enough.
+//!
+//! Responsible for the order of things in a session: start the threads, bring the tool to a start pose, let the policy
+//! play, judge, record, and stop under control on Ctrl-C. Not responsible for the threads' work ([`crate::threads`]).
+
+use crate::config::{JOINTS, Launch};
+use crate::policy::OpenPolicy;
+use crate::recording::Lineage;
+use crate::played::Played;
+use crate::report::EpisodeResult;
+use crate::status::{Status, StatusLine};
+use crate::threads::{self, ControlLink, ControlReport, PolicyThread, Progress};
+use crate::wiring::{self, WiringError};
+use crossbeam::channel::{self, Receiver, RecvTimeoutError, Sender};
+use rand::{RngExt, SeedableRng};
+use rand_xoshiro::Xoshiro256PlusPlus;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+use visuomotor_drivers::sim::{self, Split, View, World};
+use visuomotor_runtime::clock::Duration;
+use visuomotor_runtime::clock::linux::LinuxMono;
+use visuomotor_runtime::controller::Request;
+use visuomotor_runtime::episode::{Ending, EpisodeError, EpisodeWriter, Outcome, Queues, Recorder};
+use visuomotor_runtime::handoff::{self, LatestOutput};
+use visuomotor_runtime::observation::TcpPose;
+use visuomotor_runtime::realtime::{NotGranted, Process, Thread};
+use visuomotor_runtime::step::{Phase, Step};
+
+/// Rings hold this many values: seconds of requests and decisions, since control reads one of each a tick.
+const RING: usize = 16;
+/// The recorder may fall this far behind: two seconds of steps, four of frames.
+const QUEUES: Queues = Queues { steps: 2048, events: 256 };
+/// How often the session looks at the newest step.
+const LOOK_MS: u64 = 20;
+/// The tool has arrived when it is this close to where it was sent, m and rad.
+const ARRIVED: f64 = 0.005;
+const APPROACH_MAX: Duration = Duration::from_ticks(10_000_000_000);
+/// The gripper holds still for this long before the end is judged.
+const SETTLE: Duration = Duration::from_ticks(250_000_000);
+
+#[derive(Debug, thiserror::Error)]
+pub enum SessionError {
+    #[error(transparent)]
+    Wiring(#[from] WiringError),
+    #[error(transparent)]
+    NotGranted(#[from] NotGranted),
+    #[error("the control thread could not start: {0}")]
+    Control(String),
+    #[error("the camera could not start: {0}")]
+    Camera(String),
+    #[error("the episode cannot be recorded: {0}")]
+    Record(#[from] EpisodeError),
+    #[error("a thread of the session ended unexpectedly")]
+    ThreadGone,
+    #[error("{0}")]
+    Io(#[from] std::io::Error),
+}
+
+/// What a person asked for.
+pub struct Plan {
+    pub episodes: Option<u32>,
+    pub seconds: Option<f64>,
+    pub seed: u64,
+    /// Where the recordings go.
+    pub directory: PathBuf,
+}
+
+pub struct Summary {
+    pub finished: Vec<EpisodeResult>,
+    pub control: ControlReport,
+    /// The newest record of the control loop, with its counters.
+    pub last: Step<JOINTS>,
+    pub interrupted: bool,
+}
+
+/// What the session's own thread holds while the others run.
+struct Session<'a> {
+    launch: &'a Launch,
+    lineage: Lineage<'a>,
+    plan: Plan,
+    thread: Thread,
+    feeder: sim::SceneFeeder,
+    judge: sim::SimObserver,
+    requests: rtrb::Producer<Request>,
+    newest: LatestOutput<Step<JOINTS>>,
+    seeds: Sender<u64>,
+    played: Receiver<Played>,
+    cancelled: Arc<AtomicBool>,
+    progress: Arc<Progress>,
+    recorder: Recorder,
+    status: StatusLine,
+    finished: Vec<EpisodeResult>,
+    seed: u64,
+    /// The step that was shown last, to measure the rate.
+    shown: Option<Step<JOINTS>>,
+    realtime: Process,
+}
+
+/// Runs the session of a simulated robot. `interrupted` becomes true when a person wants the arm to stop.
+pub fn run(
+    launch: &Launch,
+    policy: OpenPolicy,
+    plan: Plan,
+    interrupted: &Arc<AtomicBool>,
+) -> Result<Summary, SessionError> {
+    let lineage = Lineage::new(launch, policy.identity)?;
+    // Before any other thread starts: their stacks are then locked too.
+    let realtime = Process::prepare(launch.control.real_time)?;
+    std::fs::create_dir_all(&plan.directory)?;
+
+    let mut rng = Xoshiro256PlusPlus::seed_from_u64(plan.seed);
+    let scene = wiring::scene(launch)?;
+    let mut world = Box::new(World::build(scene, Split::Test, plan.seed).map_err(WiringError::from)?);
+    let start = wiring::draw_start(launch, &mut rng);
+    world.place_arm(wiring::start_joints(launch, &start, &mut rng)?.0.into());
+    let mut parts = sim::Rig::new(*world);
+    let seat = parts.camera(View::Policy);
+    let (mut policy_truth, judge) = (parts.observer(), parts.observer());
+    let (mut arm, feeder) = parts.split();
+
+    let mut controller = wiring::controller(launch)?;
+    let (recorder, steps, events) = Recorder::start(QUEUES)?;
+    let (requests, requests_read) = rtrb::RingBuffer::new(RING);
+    let (decisions, decisions_read) = rtrb::RingBuffer::new(RING);
+    let (observation, observation_read) = handoff::latest();
+    let (newest, newest_read) = handoff::latest();
+    let (frames, frames_read) = triple_buffer::triple_buffer(&Default::default());
+    let ended = Arc::new(AtomicBool::new(false));
+    let cancelled = Arc::new(AtomicBool::new(false));
+    let progress = Arc::new(Progress::default());
+    let link = ControlLink {
+        requests: requests_read,
+        decisions: decisions_read,
+        observation,
+        newest,
+        steps,
+        ended: ended.clone(),
+        wake_ns: threads::wake_histogram(),
+        ticks: 0,
+    };
+    let player = PolicyThread {
+        policy: policy.policy,
+        period: launch.action_period(),
+        steps_max: launch.task.steps_max,
+        frames: frames_read,
+        observation: observation_read,
+        truth: Some(Box::new(move |truth| policy_truth.truth(truth).is_some())),
+        decisions,
+        events: events.clone(),
+        progress: progress.clone(),
+        cancelled: cancelled.clone(),
+    };
+
+    thread::scope(|scope| {
+        let (seeds, seeds_read) = channel::bounded(1);
+        let (played_send, played) = channel::bounded(1);
+        let (camera_ready, camera_opened) = channel::bounded(1);
+        let (control_ready, control_started) = channel::bounded(1);
+        // Whatever ends this scope also ends the threads.
+        let _end = EndOnDrop(&ended);
+        let camera_ended = &ended;
+        let period = threads::frame_period(launch);
+        scope.spawn(move || match seat.open() {
+            Ok(mut camera) => {
+                let _ = camera_ready.send(Ok(()));
+                threads::camera(&mut camera, period, frames, &events, camera_ended);
+            }
+            Err(error) => drop(camera_ready.send(Err(error.to_string()))),
+        });
+        camera_opened.recv().map_err(|_| SessionError::ThreadGone)?.map_err(SessionError::Camera)?;
+        scope.spawn(move || player.run(&seeds_read, &played_send));
+        let (preference, cpu) = (launch.control.real_time, launch.control.cpu);
+        let control_period = launch.control_period();
+        let (arm, controller) = (&mut arm, &mut controller);
+        arm.start(LinuxMono::now());
+        let control = scope.spawn(move || {
+            threads::control(preference, cpu, control_period, arm, controller, link, &control_ready)
+        });
+        let thread =
+            control_started.recv().map_err(|_| SessionError::ThreadGone)?.map_err(SessionError::Control)?;
+        for denied in realtime.denied.iter().chain(&thread.denied) {
+            tracing::warn!("{denied}");
+        }
+        let mut session = Session {
+            launch,
+            lineage,
+            plan,
+            thread,
+            feeder,
+            judge,
+            requests,
+            newest: newest_read,
+            seeds,
+            played,
+            cancelled,
+            progress,
+            recorder,
+            status: StatusLine::new(),
+            finished: Vec::new(),
+            seed: 0,
+            shown: None,
+            realtime,
+        };
+        let outcome = session.episodes(start, &mut rng, interrupted);
+        let last = session.newest_step();
+        let Session { finished, seeds, .. } = session;
+        ended.store(true, Ordering::Relaxed);
+        drop(seeds);
+        let control = control.join().map_err(|_| SessionError::ThreadGone)?.ok_or(SessionError::ThreadGone)?;
+        outcome?;
+        Ok(Summary {
+            finished,
+            control,
+            last: last.ok_or(SessionError::ThreadGone)?,
+            interrupted: interrupted.load(Ordering::Relaxed),
+        })
+    })
+}
+
+struct EndOnDrop<'a>(&'a AtomicBool);
+
+impl Drop for EndOnDrop<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
+impl Session<'_> {
+    fn episodes(
+        &mut self,
+        first_start: TcpPose,
+        rng: &mut Xoshiro256PlusPlus,
+        interrupted: &AtomicBool,
+    ) -> Result<(), SessionError> {
+        let began = LinuxMono::now();
+        let mut start = first_start;
+        for k in 0.. {
+            let enough = self.plan.episodes.is_some_and(|episodes| k >= u64::from(episodes));
+            let elapsed_s = (LinuxMono::now() - began).as_nanos() as f64 * 1e-9;
+            let over = self.plan.seconds.is_some_and(|seconds| elapsed_s >= seconds);
+            if enough || over || interrupted.load(Ordering::Relaxed) {
+                break;
+            }
+            let seed = self.plan.seed + k;
+            self.seed = seed;
+            if k > 0 {
+                start = wiring::draw_start(self.launch, rng);
+                self.change_scene(seed)?;
+            }
+            if !self.approach(start, interrupted)? {
+                continue;
+            }
+            self.episode(seed, rng.random(), interrupted)?;
+        }
+        self.request(Request::Hold)?;
+        self.wait(SETTLE)
+    }
+
+    /// The arm goes on where it is; the tray is another one.
+    fn change_scene(&mut self, seed: u64) -> Result<(), SessionError> {
+        let scene = wiring::scene(self.launch)?;
+        let mut world = Box::new(World::build(scene, Split::Test, seed).map_err(WiringError::from)?);
+        while let Err(refused) = self.feeder.offer(world) {
+            world = refused;
+            self.wait(Duration::from_ticks(LOOK_MS * 1_000_000))?;
+        }
+        Ok(())
+    }
+
+    /// Brings the tool to the start pose. False when a person interrupts.
+    fn approach(&mut self, start: TcpPose, interrupted: &AtomicBool) -> Result<bool, SessionError> {
+        let began = LinuxMono::now();
+        // In the simulator a fault hurts nobody: the session clears it, as a person does at an arm.
+        self.request(Request::ClearFault)?;
+        self.request(Request::Approach(start))?;
+        loop {
+            self.wait(Duration::from_ticks(LOOK_MS * 1_000_000))?;
+            if interrupted.load(Ordering::Relaxed) {
+                return Ok(false);
+            }
+            let Some(step) = self.newest_step() else { continue };
+            let off = (step.reference.position_m - start.position_m).amax();
+            let turned = (step.reference.yaw_rad - start.yaw_rad).abs();
+            if step.phase == Phase::Approach && off.max(turned) < ARRIVED {
+                return Ok(true);
+            }
+            if LinuxMono::now() - began > APPROACH_MAX {
+                tracing::error!("the start pose was not reached; phase {:?}, fault {:?}", step.phase, step.fault);
+                return Ok(false);
+            }
+        }
+    }
+
+    fn episode(&mut self, seed: u64, policy_seed: u64, interrupted: &AtomicBool) -> Result<(), SessionError> {
+        let granted = self.realtime.granted(&self.thread);
+        let (path, header, attachments) = self.lineage.live(&self.plan.directory, seed, policy_seed, granted);
+        let writer = EpisodeWriter::create(&path, &header, &attachments)?;
+        let began = LinuxMono::now();
+        self.recorder.begin(writer, began)?;
+        self.request(Request::StartPolicy)?;
+        self.seeds.send(policy_seed).map_err(|_| SessionError::ThreadGone)?;
+        let mut max_held_m: f64 = 0.0;
+        let played = loop {
+            match self.played.recv_timeout(std::time::Duration::from_millis(LOOK_MS)) {
+                Ok(played) => break played,
+                Err(RecvTimeoutError::Timeout) => {}
+                Err(RecvTimeoutError::Disconnected) => return Err(SessionError::ThreadGone),
+            }
+            let step = self.newest_step();
+            let faulted = step.is_some_and(|step| step.phase == Phase::Faulted);
+            if faulted || interrupted.load(Ordering::Relaxed) {
+                self.cancelled.store(true, Ordering::Relaxed);
+                self.request(Request::Hold)?;
+            }
+            max_held_m = max_held_m.max(self.judge.judge().map_or(0.0, |judgement| judgement.held_height_m));
+            self.show(step);
+        };
+        self.cancelled.store(false, Ordering::Relaxed);
+        self.request(Request::Hold)?;
+        self.wait(SETTLE)?;
+        let interrupted = interrupted.load(Ordering::Relaxed);
+        let wall_s = (LinuxMono::now() - began).as_nanos() as f64 * 1e-9;
+        let result = self.close(seed, played, max_held_m, wall_s, interrupted)?;
+        self.status.finish_episode(&result, &path.display().to_string());
+        self.finished.push(result);
+        Ok(())
+    }
+
+    /// Judges the end and completes the recording.
+    fn close(
+        &mut self,
+        seed: u64,
+        played: Played,
+        max_held_m: f64,
+        wall_s: f64,
+        interrupted: bool,
+    ) -> Result<EpisodeResult, SessionError> {
+        let end = self.judge.judge().ok_or(SessionError::ThreadGone)?;
+        let faulted = self.newest_step().is_some_and(|step| step.phase == Phase::Faulted);
+        let ending = match &played {
+            _ if faulted => Ending::Fault,
+            _ if interrupted => Ending::Stopped,
+            Played { terminated: true, .. } => Ending::Terminated,
+            _ => Ending::StepLimit,
+        };
+        self.recorder.finish(Outcome {
+            ended_at: LinuxMono::now(),
+            ending,
+            success: Some(end.success),
+            actions: played.steps,
+        })?;
+        Ok(played.result(seed, &end, max_held_m, faulted, wall_s, wall_s))
+    }
+
+    fn request(&mut self, request: Request) -> Result<(), SessionError> {
+        self.requests.push(request).map_err(|_| SessionError::ThreadGone)
+    }
+
+    fn newest_step(&mut self) -> Option<Step<JOINTS>> {
+        self.newest.read().as_ref().map(|stamped| stamped.value)
+    }
+
+    fn wait(&mut self, span: Duration) -> Result<(), SessionError> {
+        LinuxMono::sleep_until(LinuxMono::now() + span);
+        let step = self.newest_step();
+        self.show(step);
+        Ok(())
+    }
+
+    fn show(&mut self, step: Option<Step<JOINTS>>) {
+        let Some(step) = step else { return };
+        let last = self.shown.replace(step).unwrap_or(step);
+        let span_s = (step.due - last.due).as_nanos() as f64 * 1e-9;
+        let successes = self.finished.iter().filter(|episode| episode.success()).count();
+        self.status.show(&Status {
+            seed: self.seed,
+            phase: step.phase,
+            rate_hz: (step.tick - last.tick) as f64 / span_s,
+            frame_age_ms: self.progress.frame_age_ms(),
+            q_value: self.progress.q_value(),
+            step: self.progress.step(),
+            episodes: self.finished.len() as u32,
+            successes: successes as u32,
+            counters: step.counters,
+            fault: step.fault,
+        });
+    }
+}

@@ -1,0 +1,234 @@
+//! The threads of a session in real time, and the hand-overs between them.
+//!
+//! ```text
+//! control (FIFO 80): arm, controller --- newest observation, newest step --> policy, session
+//!                                    --- every step -----------------------> recorder
+//! camera  (FIFO 60): newest frame -----> policy;  every frame -------------> recorder
+//! policy           : decisions --------> control
+//! session          : requests ---------> control;  "play an episode" ------> policy
+//! ```
+//!
+//! Not responsible for the order of episodes ([`crate::session`]), nor for what any of them decides.
+
+use crate::config::{JOINTS, Launch};
+use crate::played::Played;
+use crossbeam::channel::{Receiver, Sender};
+use hdrhistogram::Histogram;
+use std::pin::pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+use visuomotor_runtime::arm::Arm;
+use visuomotor_runtime::camera::{Camera, Frame};
+use visuomotor_runtime::clock::linux::{LinuxMono, thread_cpu_time};
+use visuomotor_runtime::clock::{Duration, Ticker, executor};
+use visuomotor_runtime::control_loop::{self, Exchange};
+use visuomotor_runtime::controller::{Controller, Outputs, Request};
+use visuomotor_runtime::episode::{DecisionRecord, EventSink, ObservationRecord, StepSink};
+use visuomotor_runtime::handoff::{LatestInput, LatestOutput, Stamped};
+use visuomotor_runtime::observation::{GripperObservation, Observation, SceneTruth};
+use visuomotor_runtime::policy::{Decision, Policy};
+use visuomotor_runtime::realtime::{Preference, Thread, ThreadPlan, ThreadUsage};
+use visuomotor_runtime::step::Step;
+
+const CONTROL_PRIORITY: i32 = 80;
+const CAMERA_PRIORITY: i32 = 60;
+/// Longest wake-up delay that the histogram tells apart, ns.
+const WAKE_MAX_NS: u64 = 1_000_000_000;
+
+/// The control thread's ends of all hand-overs; wait-free.
+pub struct ControlLink {
+    pub requests: rtrb::Consumer<Request>,
+    pub decisions: rtrb::Consumer<Decision>,
+    pub observation: LatestInput<GripperObservation>,
+    pub newest: LatestInput<Step<JOINTS>>,
+    pub steps: StepSink<JOINTS>,
+    pub ended: Arc<AtomicBool>,
+    pub wake_ns: Histogram<u64>,
+    pub ticks: u64,
+}
+
+/// A histogram of wake-up delays; recording into it never allocates.
+pub fn wake_histogram() -> Histogram<u64> {
+    Histogram::new_with_bounds(1, WAKE_MAX_NS, 3).expect("constant bounds are valid")
+}
+
+impl Exchange<JOINTS> for ControlLink {
+    fn decision(&mut self) -> Option<Decision> {
+        self.decisions.pop().ok()
+    }
+
+    fn request(&mut self) -> Option<Request> {
+        self.requests.pop().ok()
+    }
+
+    fn publish(&mut self, outputs: &Outputs<JOINTS>) {
+        let step = outputs.step;
+        self.ticks += 1;
+        self.wake_ns.saturating_record(step.jitter.as_nanos());
+        if let Some(observation) = outputs.observation {
+            self.observation.write(Some(Stamped { at: observation.sampled_at, value: observation }));
+        }
+        self.newest.write(Some(Stamped { at: step.due, value: step }));
+        self.steps.push(&step);
+    }
+
+    fn ended(&self) -> bool {
+        self.ended.load(Ordering::Relaxed)
+    }
+}
+
+/// What the control thread reports when it ends.
+pub struct ControlReport {
+    pub ticks: u64,
+    pub wake_ns: Histogram<u64>,
+    pub usage: ThreadUsage,
+}
+
+/// The control thread, from its first tick to a controlled end.
+pub fn control(
+    preference: Preference,
+    cpu: Option<usize>,
+    period: Duration,
+    arm: &mut impl Arm<JOINTS>,
+    controller: &mut Controller<JOINTS>,
+    mut link: ControlLink,
+    ready: &Sender<Result<Thread, String>>,
+) -> Option<ControlReport> {
+    let plan = ThreadPlan { fifo_priority: Some(CONTROL_PRIORITY), cpu };
+    let entered = Thread::enter(preference, plan).map_err(|error| error.to_string());
+    let refused = entered.is_err();
+    if ready.send(entered).is_err() || refused {
+        return None;
+    }
+    let before = ThreadUsage::of_this_thread();
+    let ticker = Ticker::<LinuxMono>::new(LinuxMono::now() + period, period);
+    executor::run::<LinuxMono>(&mut [pin!(control_loop::control(ticker, arm, controller, &mut link))]);
+    Some(ControlReport {
+        ticks: link.ticks,
+        wake_ns: link.wake_ns,
+        usage: ThreadUsage::of_this_thread().since(&before),
+    })
+}
+
+/// The camera thread: a frame every period, the newest to the policy and all of them to the recorder.
+pub fn camera(
+    camera: &mut impl Camera,
+    period: Duration,
+    mut newest: triple_buffer::Input<Frame>,
+    events: &EventSink,
+    ended: &AtomicBool,
+) {
+    // Without the right to it the camera is merely less punctual; the control thread has reported what is missing.
+    let plan = ThreadPlan { fifo_priority: Some(CAMERA_PRIORITY), cpu: None };
+    let _ = Thread::enter(Preference::Preferred, plan);
+    let mut due = LinuxMono::now();
+    while !ended.load(Ordering::Relaxed) {
+        LinuxMono::sleep_until(due);
+        let frame = newest.input_buffer_mut();
+        if camera.capture(LinuxMono::now(), frame).is_ok() {
+            events.frame(frame.clone());
+            newest.publish();
+        }
+        due = (due + period).max(LinuxMono::now());
+    }
+}
+
+/// How far the episode has come, for the status line.
+#[derive(Default)]
+pub struct Progress {
+    step: AtomicU32,
+    /// The bits of an `f64`.
+    q_value: AtomicU64,
+    frame_age_ns: AtomicU64,
+}
+
+impl Progress {
+    pub fn step(&self) -> u32 {
+        self.step.load(Ordering::Relaxed)
+    }
+
+    pub fn q_value(&self) -> f64 {
+        f64::from_bits(self.q_value.load(Ordering::Relaxed))
+    }
+
+    pub fn frame_age_ms(&self) -> f64 {
+        self.frame_age_ns.load(Ordering::Relaxed) as f64 * 1e-6
+    }
+}
+
+/// Writes the simulator's truth, where there is one.
+pub type TruthSource = Box<dyn FnMut(&mut SceneTruth) -> bool + Send>;
+
+pub struct PolicyThread {
+    pub policy: Box<dyn Policy>,
+    pub period: Duration,
+    pub steps_max: u32,
+    pub frames: triple_buffer::Output<Frame>,
+    pub observation: LatestOutput<GripperObservation>,
+    pub truth: Option<TruthSource>,
+    pub decisions: rtrb::Producer<Decision>,
+    pub events: EventSink,
+    pub progress: Arc<Progress>,
+    /// The session ends the episode early.
+    pub cancelled: Arc<AtomicBool>,
+}
+
+impl PolicyThread {
+    /// Plays an episode for every seed that comes, until the sender is gone.
+    pub fn run(mut self, seeds: &Receiver<u64>, played: &Sender<Played>) {
+        while let Ok(seed) = seeds.recv() {
+            if played.send(self.play(seed)).is_err() {
+                return;
+            }
+        }
+    }
+
+    fn play(&mut self, seed: u64) -> Played {
+        let mut played = Played::default();
+        let mut truth = SceneTruth::default();
+        self.policy.reset(seed);
+        let mut due = LinuxMono::now();
+        for _ in 0..self.steps_max {
+            LinuxMono::sleep_until(due);
+            if played.terminated || self.cancelled.load(Ordering::Relaxed) {
+                return played;
+            }
+            self.decide(&mut played, &mut truth);
+            due += self.period;
+        }
+        LinuxMono::sleep_until(due);
+        played
+    }
+
+    /// One decision. Where something is missing there is none, and the controller's watchdog counts the silence.
+    fn decide(&mut self, played: &mut Played, truth: &mut SceneTruth) {
+        let now = LinuxMono::now();
+        let Some(gripper) = self.observation.read().as_ref().map(|stamped| stamped.value) else { return };
+        let truth = match &mut self.truth {
+            Some(source) => source(truth).then_some(&*truth),
+            None => None,
+        };
+        let frame = self.frames.read();
+        let observation = Observation { frame, gripper, step: played.steps, truth };
+        let cpu = thread_cpu_time();
+        let decided = self.policy.decide(&observation);
+        played.policy_tick_ms.push((thread_cpu_time() - cpu).as_nanos() as f32 * 1e-6);
+        let Ok(decision) = decided else { return };
+        played.note(&decision.action, gripper.fingers);
+        // A full ring holds decisions that control has not read for seconds: it is gone, and so is the episode.
+        let _ = self.decisions.push(decision);
+        self.events.observation(ObservationRecord::new(&observation, now));
+        self.events.decision(DecisionRecord { decision, decided_at: LinuxMono::now() });
+        self.progress.step.store(played.steps, Ordering::Relaxed);
+        self.progress.q_value.store(decision.q_value.to_bits(), Ordering::Relaxed);
+        let age = now.checked_duration_since(frame.captured_at).map_or(0, |age| age.as_nanos());
+        self.progress.frame_age_ns.store(age, Ordering::Relaxed);
+    }
+}
+
+/// The period of frames, from the launch file's rate of actions: several frames an action, so that the newest is fresh.
+pub fn frame_period(launch: &Launch) -> Duration {
+    const FRAMES_PER_ACTION: u64 = 8;
+    Duration::from_ticks(launch.action_period().as_ticks() / FRAMES_PER_ACTION)
+}
+
