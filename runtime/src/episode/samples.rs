@@ -91,7 +91,7 @@ pub fn step(i: u64) -> Step<7> {
             aperture_m: x + 0.01,
         }),
         command: (i % 7 != 2).then(|| {
-            let fingers = if i % 2 == 0 {
+            let fingers = if i.is_multiple_of(2) {
                 Fingers::Open
             } else {
                 Fingers::Closed
@@ -102,7 +102,7 @@ pub fn step(i: u64) -> Step<7> {
         reference: tcp_pose(x),
         goal: tcp_pose(x + 1.0),
         report: SafetyReport {
-            intervention: if i % 3 == 0 {
+            intervention: if i.is_multiple_of(3) {
                 Intervention::Nothing
             } else {
                 Intervention::Shrunk
