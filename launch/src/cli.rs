@@ -2,14 +2,13 @@
 //!
 //! Not responsible for doing any of it ([`crate::main`] dispatches) nor for the launch file ([`crate::config`]).
 
+use crate::policy::PolicyChoice;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use std::path::PathBuf;
 use std::str::FromStr;
 
 const EXAMPLES: &str = "\
 Examples:
-  visuomotor run launch/robots/sim_iiwa14.toml
-      Watch the simulated arm grasp in real time. Ctrl-C stops it under control.
   visuomotor eval launch/robots/sim_iiwa14.toml --episodes 300 --seed 1 --jobs 2
       Success rate on 300 scenes that the policy has never seen, as fast as possible.
   visuomotor eval launch/robots/sim_iiwa14.toml --episodes 50 --objects my_meshes/ --video videos/
@@ -30,35 +29,13 @@ pub struct Cli {
 
 #[derive(Debug, Subcommand)]
 pub enum Command {
-    /// Run the policy on the arm of a launch file, in real time, and record every episode.
-    Run(RunArgs),
     /// Measure a policy's success rate in simulated time.
     Eval(EvalArgs),
     /// Simulate episodes and keep them as training data.
     CollectSim(CollectArgs),
-    /// Empty a bin of objects pick by pick, as the QT-Opt paper evaluates.
-    Bin(BinArgs),
     /// Inspect policies.
     #[command(subcommand)]
     Policy(PolicyCommand),
-}
-
-#[derive(Debug, Args)]
-pub struct RunArgs {
-    /// Launch file: robot, limits, camera, policy.
-    pub launch: PathBuf,
-    /// Stop after this many episodes; without it, run until Ctrl-C.
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
-    pub episodes: Option<u32>,
-    /// Seed of the first episode; the next ones count up from it.
-    #[arg(long, value_name = "S", default_value_t = 1, value_parser = seed())]
-    pub seed: u64,
-    /// Policy instead of the launch file's: a manifest, `scripted` or `weak`.
-    #[arg(long, value_name = "POLICY")]
-    pub policy: Option<PolicyChoice>,
-    /// Directory for the recorded episodes instead of the launch file's.
-    #[arg(long, value_name = "DIR")]
-    pub record: Option<PathBuf>,
 }
 
 const EVAL_EXAMPLES: &str = "\
@@ -154,6 +131,9 @@ pub struct CollectArgs {
     /// Processes to share the episodes.
     #[arg(long, value_name = "J", default_value_t = 1, value_parser = jobs())]
     pub jobs: u32,
+    /// Write the report as JSON; `-` is standard output, and then nothing else is printed there.
+    #[arg(long, value_name = "FILE")]
+    pub json: Option<PathBuf>,
     #[command(flatten)]
     pub worker: WorkerArgs,
 }
@@ -163,27 +143,6 @@ pub struct CollectArgs {
 pub struct WorkerArgs {
     #[arg(long = "worker", value_name = "FIRST:COUNT", hide = true)]
     pub share: Option<Share>,
-}
-
-#[derive(Debug, Args)]
-pub struct BinArgs {
-    /// Launch file of a simulated robot.
-    pub launch: PathBuf,
-    /// Objects in the bin.
-    #[arg(long, value_name = "N", default_value_t = 30, value_parser = clap::value_parser!(u32).range(1..=60))]
-    pub objects_in_bin: u32,
-    /// How often a full bin is emptied.
-    #[arg(long, value_name = "N", default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..))]
-    pub repeats: u32,
-    /// Seed of the first bin; the next ones count up from it.
-    #[arg(long, value_name = "S", default_value_t = 1, value_parser = seed())]
-    pub seed: u64,
-    /// Policy instead of the launch file's: a manifest, `scripted` or `weak`.
-    #[arg(long, value_name = "POLICY")]
-    pub policy: Option<PolicyChoice>,
-    /// Write the report as JSON; `-` is standard output, and then nothing else is printed there.
-    #[arg(long, value_name = "FILE")]
-    pub json: Option<PathBuf>,
 }
 
 #[derive(Debug, Subcommand)]
@@ -201,31 +160,22 @@ pub struct CheckArgs {
     pub json: Option<PathBuf>,
 }
 
-/// Whose decisions.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum PolicyChoice {
-    Scripted,
-    Weak,
-    Manifest(PathBuf),
-}
-
-impl FromStr for PolicyChoice {
-    type Err = std::convert::Infallible;
-
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        Ok(match text {
-            "scripted" => Self::Scripted,
-            "weak" => Self::Weak,
-            path => Self::Manifest(path.into()),
-        })
-    }
-}
-
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum SplitChoice {
     Train,
     Validation,
     Test,
+}
+
+#[cfg(feature = "sim")]
+impl From<SplitChoice> for visuomotor_drivers::sim::Split {
+    fn from(choice: SplitChoice) -> Self {
+        match choice {
+            SplitChoice::Train => Self::Train,
+            SplitChoice::Validation => Self::Validation,
+            SplitChoice::Test => Self::Test,
+        }
+    }
 }
 
 /// Consecutive episode seeds: `first`, `first + 1`, … .
@@ -291,7 +241,7 @@ mod tests {
             "eval a.toml --seed 18446744073709551615",
             "collect-sim a.toml --episodes 3 --seed 1",
             "collect-sim a.toml --episodes 3 --seed 1 --out d --explore 0,2",
-            "run a.toml --unknown",
+            "eval a.toml --unknown",
             "policy check",
         ] {
             let words = std::iter::once("visuomotor").chain(line.split_whitespace());
@@ -309,7 +259,7 @@ mod tests {
             .lines()
             .filter(|l| l.starts_with("  visuomotor "))
             .collect();
-        assert!(lines.len() >= 10);
+        assert!(lines.len() >= 9);
         for line in lines {
             let words = line.split('|').next().unwrap_or("").split_whitespace();
             Cli::try_parse_from(words).expect(line);

@@ -8,6 +8,7 @@ use crate::source::{InputError, Source};
 use nalgebra::{Isometry3, Translation3, UnitQuaternion, Vector3};
 use serde::Deserialize;
 use std::path::{Path, PathBuf};
+use visuomotor_policies::PolicyConfig;
 use visuomotor_runtime::action::ActionScale;
 use visuomotor_runtime::clock::Duration;
 use visuomotor_runtime::kinematics::{Chain, ChainError};
@@ -32,6 +33,7 @@ struct Tables {
     watchdogs: Watchdogs,
     limits: LimitsConfig,
     workspace: Workspace,
+    policy: PolicyConfig,
     episode: Episode,
     #[cfg(feature = "sim")]
     scene: Option<visuomotor_drivers::sim::SceneConfig>,
@@ -55,6 +57,8 @@ pub struct Launch {
     pub watchdogs: Watchdogs,
     pub limits: Limits<JOINTS>,
     pub workspace: Workspace,
+    /// Not opened yet: another policy may be asked for.
+    pub policy: PolicyConfig,
     pub episode: Episode,
     #[cfg(feature = "sim")]
     pub scene: Option<visuomotor_drivers::sim::SceneConfig>,
@@ -69,6 +73,15 @@ pub struct Robot {
     pub tip_link: String,
     /// Posture in which a session starts and toward which redundancy is pulled.
     pub home_rad: [f64; JOINTS],
+}
+
+impl Robot {
+    /// The description's file name without its extension.
+    pub fn name(&self) -> String {
+        self.urdf
+            .file_stem()
+            .map_or_else(String::new, |stem| stem.to_string_lossy().into_owned())
+    }
 }
 
 /// Where the task is and where the tool may be asked to go. Lengths in m, task frame unless said otherwise.
@@ -152,13 +165,9 @@ impl Launch {
             source.error_in("robot.urdf", format!("{urdf} cannot be read: {error}"))
         })?;
         let chain = chain(&source, &tables.robot, &urdf_text)?;
-        check_home(&source, &tables.robot, &chain)?;
         let limits = Limits::new(&chain, &tables.limits)
             .map_err(|error| source.error_at(error.span.clone(), error))?;
-        tables
-            .workspace
-            .validate()
-            .map_err(|error| source.error_in("workspace", error))?;
+        check_home(&source, &tables.robot, &limits, &chain)?;
         #[cfg(feature = "sim")]
         let scene = scene(&source, &tables)?;
         Ok(Self {
@@ -172,6 +181,7 @@ impl Launch {
             watchdogs: tables.watchdogs,
             limits,
             workspace: tables.workspace,
+            policy: tables.policy,
             episode: tables.episode,
             #[cfg(feature = "sim")]
             scene,
@@ -326,12 +336,17 @@ fn chain(source: &Source, robot: &Robot, urdf: &str) -> Result<Chain<JOINTS>, In
     })
 }
 
-fn check_home(source: &Source, robot: &Robot, chain: &Chain<JOINTS>) -> Result<(), InputError> {
-    for (joint, (q, limit)) in robot.home_rad.iter().zip(chain.limits()).enumerate() {
-        if !(limit.lower..=limit.upper).contains(q) {
+fn check_home(
+    source: &Source,
+    robot: &Robot,
+    limits: &Limits<JOINTS>,
+    chain: &Chain<JOINTS>,
+) -> Result<(), InputError> {
+    for (joint, (q, bounds)) in robot.home_rad.iter().zip(limits.joints()).enumerate() {
+        let (lower, upper) = (bounds.lower, bounds.upper);
+        if !(lower..=upper).contains(q) {
             let name = &chain.joint_names()[joint];
-            let allowed = format!("[{}, {}]", limit.lower, limit.upper);
-            let message = format!("{q} is outside {allowed}, which the URDF allows {name}");
+            let message = format!("{q} is outside {name}'s limits [{lower:.4}, {upper:.4}]");
             return Err(source.error_in(&format!("robot.home_rad[{joint}]"), message));
         }
     }

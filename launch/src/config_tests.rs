@@ -118,7 +118,7 @@ fn bad_files_are_refused_at_the_line_that_is_wrong() {
         (
             with("-1.332549", "-2.332549"),
             "home_rad",
-            "outside [-2.0943951023931953",
+            "outside joint_4's limits [-2.0744",
         ),
         (with("0.26]", "0.001]"), "goal_high_m", "outside"),
         (

@@ -1,11 +1,81 @@
+//! `visuomotor`: the command that runs, evaluates and trains closed-loop grasping policies.
+//!
+//! Responsible for dispatching the command line and for the exit code. Start reading at [`cli`] for what can be asked,
+//! or at `visuomotor_runtime::control_loop` for the loop itself.
+
+#[cfg(feature = "sim")]
+mod batch;
 mod cli;
+#[cfg(feature = "sim")]
+mod collect;
+#[cfg(feature = "sim")]
+mod collect_sim;
 mod config;
+#[cfg(feature = "sim")]
 mod contact_sheet;
+#[cfg(feature = "sim")]
 mod drawing;
+mod error;
+#[cfg(feature = "sim")]
+mod eval;
+#[cfg(feature = "sim")]
+mod film;
+#[cfg(feature = "sim")]
 mod jobs;
+mod output;
+mod policy;
+mod policy_check;
+#[cfg(feature = "sim")]
 mod progress;
+#[cfg(feature = "sim")]
+mod recording;
+#[cfg(feature = "sim")]
 mod report;
+#[cfg(feature = "sim")]
+mod rig;
 mod source;
-mod status;
+#[cfg(feature = "sim")]
 mod video;
-fn main() {}
+mod wiring;
+
+use clap::Parser;
+use cli::{Cli, Command, PolicyCommand};
+use error::{CommandError, Grade};
+use std::process::ExitCode;
+use tracing_subscriber::EnvFilter;
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("warn"));
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .init();
+    match dispatch(&cli.command) {
+        Ok(grade) => grade.into(),
+        Err(error) => {
+            eprintln!("error: {error}");
+            error.exit_code()
+        }
+    }
+}
+
+#[cfg(feature = "sim")]
+fn dispatch(command: &Command) -> Result<Grade, CommandError> {
+    match command {
+        Command::Eval(args) => eval::run(args),
+        Command::CollectSim(args) => collect_sim::run(args),
+        Command::Policy(PolicyCommand::Check(args)) => policy_check::run(args),
+    }
+}
+
+#[cfg(not(feature = "sim"))]
+fn dispatch(command: &Command) -> Result<Grade, CommandError> {
+    match command {
+        Command::Eval(_) | Command::CollectSim(_) => Err(CommandError::Input(
+            "this command needs the simulator, which this program was built without; build it with the feature `sim`"
+                .into(),
+        )),
+        Command::Policy(PolicyCommand::Check(args)) => policy_check::run(args),
+    }
+}

@@ -1,0 +1,131 @@
+//! Which policy decides: the launch file's, or another that the command line names.
+//!
+//! Not responsible for what a policy is ([`visuomotor_policies`]).
+
+use crate::config::Launch;
+use crate::source::InputError;
+use std::convert::Infallible;
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
+use visuomotor_policies::manifest::GraphSpec;
+use visuomotor_policies::{CemOverrides, PolicyConfig, PolicyKind, PolicyOpenError};
+use visuomotor_runtime::action::ActionScale;
+use visuomotor_runtime::episode::{Sha256, TextMap};
+use visuomotor_runtime::policy::Policy;
+
+/// What `--policy` says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum PolicyChoice {
+    Scripted,
+    Weak,
+    Manifest(PathBuf),
+}
+
+impl FromStr for PolicyChoice {
+    type Err = Infallible;
+
+    fn from_str(text: &str) -> Result<Self, Infallible> {
+        Ok(match text {
+            "scripted" => Self::Scripted,
+            "weak" => Self::Weak,
+            path => Self::Manifest(path.into()),
+        })
+    }
+}
+
+/// A policy that is ready to decide.
+pub struct OpenPolicy {
+    pub policy: Box<dyn Policy>,
+    pub identity: Identity,
+}
+
+/// What a recording says about the policy.
+#[derive(Clone, Debug)]
+pub struct Identity {
+    pub name: String,
+    /// Of the manifest; of the name where there is none.
+    pub manifest_sha256: Sha256,
+    /// SHA-256 of each model file, by name.
+    pub checkpoints: TextMap,
+    /// Settings of the action search in force.
+    pub settings: TextMap,
+}
+
+/// Loads the policy and checks it against the robot.
+///
+/// # Errors
+/// When a file is missing or damaged, or the policy was made for another robot; points into the launch file where that
+/// names the policy.
+pub fn open(launch: &Launch, choice: Option<&PolicyChoice>) -> Result<OpenPolicy, InputError> {
+    let Some(choice) = choice else {
+        let directory = launch.source.path.parent().unwrap_or(Path::new(""));
+        return open_config(&launch.policy, directory, &launch.action)
+            .map_err(|error| in_launch_file(launch, &error));
+    };
+    let (kind, manifest) = match choice {
+        PolicyChoice::Scripted => (PolicyKind::Scripted, None),
+        PolicyChoice::Weak => (PolicyKind::Weak, None),
+        PolicyChoice::Manifest(path) => (PolicyKind::Critic, Some(path.clone())),
+    };
+    let cem = CemOverrides::default();
+    let config = PolicyConfig {
+        kind,
+        manifest,
+        cem,
+        hard_rules: false,
+    };
+    open_config(&config, Path::new(""), &launch.action).map_err(|error| {
+        InputError::file(
+            config.manifest.as_deref().unwrap_or(Path::new("--policy")),
+            error,
+        )
+    })
+}
+
+fn open_config(
+    config: &PolicyConfig,
+    directory: &Path,
+    scale: &ActionScale,
+) -> Result<OpenPolicy, PolicyOpenError> {
+    let identity = match config.read_manifest(directory)? {
+        Some(manifest) => {
+            let model = |graph: &GraphSpec| {
+                (
+                    graph.file.get_ref().display().to_string(),
+                    graph.sha256.get_ref().clone(),
+                )
+            };
+            Identity {
+                manifest_sha256: manifest.sha256.parse().unwrap_or(Sha256::of(b"")),
+                checkpoints: [model(&manifest.trunk), model(&manifest.head)].into(),
+                settings: [
+                    ("cem".to_owned(), format!("{:?}", manifest.cem)),
+                    ("overrides".to_owned(), format!("{:?}", config.cem)),
+                    ("hard_rules".to_owned(), config.hard_rules.to_string()),
+                ]
+                .into(),
+                name: manifest.name,
+            }
+        }
+        None => {
+            let name = format!("{:?}", config.kind).to_lowercase();
+            Identity {
+                manifest_sha256: Sha256::of(name.as_bytes()),
+                name,
+                checkpoints: TextMap::new(),
+                settings: TextMap::new(),
+            }
+        }
+    };
+    let policy = visuomotor_policies::open(config, directory, scale)?;
+    Ok(OpenPolicy { policy, identity })
+}
+
+fn in_launch_file(launch: &Launch, error: &PolicyOpenError) -> InputError {
+    match error {
+        PolicyOpenError::Config { field, problem } => {
+            launch.source.error_in(&format!("policy.{field}"), problem)
+        }
+        other => launch.source.error_in("policy.manifest", other),
+    }
+}

@@ -1,0 +1,183 @@
+//! An episode's MCAP file: its lineage, gathered from everything that was wired together, and its contents.
+//!
+//! Not responsible for the format ([`visuomotor_runtime::episode`]).
+
+use crate::config::Launch;
+use crate::policy::Identity;
+use crate::report::{Class, EpisodeResult};
+use crate::rig::Observer;
+use std::path::Path;
+use visuomotor_runtime::clock::Instant;
+use visuomotor_runtime::episode::{
+    Attachment, Clock, ClockSource, Code, Ending, EpisodeError, EpisodeFile, EpisodeWriter, Header,
+    JointNames, Losses, ObservationRecord, Origin, Outcome, PolicyIdentity, Robot, SCHEMA_VERSION,
+    Scene, Sha256, TextMap,
+};
+use visuomotor_runtime::observation::Observation;
+use visuomotor_runtime::policy::Decision;
+use visuomotor_runtime::step::Step;
+
+/// What all episodes of one process have in common.
+pub struct Lineage<'a> {
+    launch: &'a Launch,
+    policy: Identity,
+    code: Code,
+}
+
+impl<'a> Lineage<'a> {
+    /// Hashes the running executable, so once a process.
+    pub fn new(launch: &'a Launch, policy: Identity) -> std::io::Result<Self> {
+        let executable = std::fs::read(std::env::current_exe()?)?;
+        let code = Code::of_this_build(Sha256::of(&executable));
+        Ok(Self {
+            launch,
+            policy,
+            code,
+        })
+    }
+
+    fn header(&self, id: String, clock: Clock, seed: u64) -> Header {
+        let Launch {
+            task,
+            action,
+            control,
+            setpoint,
+            watchdogs,
+            limits,
+            workspace,
+            ..
+        } = self.launch;
+        let settings = format!("{task:?} {action:?} {control:?} {setpoint:?} {watchdogs:?}");
+        let limits = format!("{limits:?} {workspace:?}");
+        Header {
+            origin: Origin {
+                schema_version: SCHEMA_VERSION,
+                id,
+                started_at_utc: String::new(),
+            },
+            code: self.code.clone(),
+            robot: Robot {
+                name: self.launch.robot.name(),
+                joint_names: JointNames(self.launch.chain.joint_names().to_vec()),
+                controller_sha256: Sha256::of(settings.as_bytes()),
+                limits_sha256: Sha256::of(limits.as_bytes()),
+                description_sha256: Sha256::of(self.launch.urdf_text.as_bytes()),
+            },
+            clock,
+            camera: self.camera(),
+            policy: Some(PolicyIdentity {
+                name: self.policy.name.clone(),
+                manifest_sha256: self.policy.manifest_sha256,
+                seed,
+            }),
+            checkpoints: self.policy.checkpoints.clone(),
+            policy_settings: self.policy.settings.clone(),
+            scene: Some(Scene { seed }),
+        }
+    }
+
+    fn camera(&self) -> TextMap {
+        let camera = self
+            .launch
+            .scene
+            .as_ref()
+            .map(|scene| toml::Table::try_from(&scene.camera));
+        let table = camera.and_then(Result::ok).unwrap_or_default();
+        table
+            .into_iter()
+            .map(|(key, value)| (key, value.to_string()))
+            .collect()
+    }
+
+    fn attachments(&self) -> [Attachment; 2] {
+        let attachment = |name: &str, media_type: &str, text: &str| Attachment {
+            name: name.to_owned(),
+            media_type: media_type.to_owned(),
+            data: text.as_bytes().to_vec(),
+        };
+        [
+            attachment("launch.toml", "application/toml", &self.launch.source.text),
+            attachment("robot.urdf", "application/xml", &self.launch.urdf_text),
+        ]
+    }
+}
+
+/// Writes one simulated episode as it goes by.
+pub struct Recording {
+    writer: EpisodeWriter<EpisodeFile>,
+    /// The newest tick.
+    now: Instant,
+    /// The first error; what comes after it is not written.
+    error: Option<EpisodeError>,
+}
+
+impl Recording {
+    /// Begins `SEED.mcap` in the directory.
+    pub fn simulated(
+        lineage: &Lineage<'_>,
+        directory: &Path,
+        seed: u64,
+    ) -> Result<Self, EpisodeError> {
+        let clock = Clock {
+            source: ClockSource::Simulated,
+            realtime_granted: false,
+        };
+        let header = lineage.header(format!("sim-{seed}"), clock, seed);
+        let path = directory.join(format!("{seed:08}.mcap"));
+        let writer = EpisodeWriter::create(&path, &header, &lineage.attachments())?;
+        Ok(Self {
+            writer,
+            now: Instant::from_ticks(0),
+            error: None,
+        })
+    }
+
+    pub fn close(self, result: &EpisodeResult) -> Result<(), EpisodeError> {
+        if let Some(error) = self.error {
+            return Err(error);
+        }
+        let ending = match result {
+            EpisodeResult {
+                class: Class::Faulted,
+                ..
+            } => Ending::Fault,
+            EpisodeResult {
+                terminated: true, ..
+            } => Ending::Terminated,
+            _ => Ending::StepLimit,
+        };
+        let success = Some(result.success());
+        let outcome = Outcome {
+            ended_at: self.now,
+            ending,
+            success,
+            actions: result.steps,
+        };
+        self.writer.close(&outcome, Losses::default()).map(drop)
+    }
+
+    fn note(
+        &mut self,
+        write: impl FnOnce(&mut EpisodeWriter<EpisodeFile>) -> Result<(), EpisodeError>,
+    ) {
+        if self.error.is_none() {
+            self.error = write(&mut self.writer).err();
+        }
+    }
+}
+
+impl Observer for Recording {
+    fn ticked(&mut self, step: &Step<7>) {
+        self.now = step.due;
+        self.note(|writer| writer.step(step));
+    }
+
+    fn decided(&mut self, observation: &Observation<'_>, decision: &Decision, at: Instant) {
+        let record = ObservationRecord::new(observation, self.now);
+        self.note(|writer| {
+            writer.frame(observation.frame)?;
+            writer.observation(&record)?;
+            writer.decision(decision, at)
+        });
+    }
+}
