@@ -29,6 +29,8 @@ pub struct Cli {
 
 #[derive(Debug, Subcommand)]
 pub enum Command {
+    /// Run the policy on the arm of a launch file, in real time, and record every episode.
+    Run(RunArgs),
     /// Measure a policy's success rate in simulated time.
     Eval(EvalArgs),
     /// Simulate episodes and keep them as training data.
@@ -36,6 +38,40 @@ pub enum Command {
     /// Inspect policies.
     #[command(subcommand)]
     Policy(PolicyCommand),
+}
+
+const RUN_EXAMPLES: &str = "\
+Examples:
+  visuomotor run launch/robots/sim_iiwa14.toml
+      Watch the simulated arm grasp in real time. Ctrl-C stops it under control.
+  visuomotor run launch/robots/sim_iiwa14.toml --seconds 60 --stats -
+      For a minute; then the control loop's own figures as JSON.
+
+Exit code 1 when no episode succeeds or when it was interrupted.";
+
+#[derive(Debug, Args)]
+#[command(after_help = RUN_EXAMPLES)]
+pub struct RunArgs {
+    /// Launch file: robot, limits, camera, policy.
+    pub launch: PathBuf,
+    /// Stop after this many episodes; without it, run until Ctrl-C.
+    #[arg(long, value_name = "N", value_parser = episodes())]
+    pub episodes: Option<u32>,
+    /// Begin no new episode after this time, s.
+    #[arg(long, value_name = "S", value_parser = seconds)]
+    pub seconds: Option<f64>,
+    /// Seed of the first episode; the next ones count up from it.
+    #[arg(long, value_name = "SEED", default_value_t = 1, value_parser = seed())]
+    pub seed: u64,
+    /// Policy instead of the launch file's: a manifest, `scripted` (privileged) or `weak`.
+    #[arg(long, value_name = "POLICY")]
+    pub policy: Option<PolicyChoice>,
+    /// Directory for the recorded episodes instead of the launch file's.
+    #[arg(long, value_name = "DIR")]
+    pub record: Option<PathBuf>,
+    /// Write the control loop's figures as JSON; `-` is standard output, and then nothing else is printed there.
+    #[arg(long, value_name = "FILE")]
+    pub stats: Option<PathBuf>,
 }
 
 const EVAL_EXAMPLES: &str = "\
@@ -209,6 +245,15 @@ fn jobs() -> clap::builder::RangedI64ValueParser<u32> {
     clap::value_parser!(u32).range(1..=256)
 }
 
+fn seconds(text: &str) -> Result<f64, String> {
+    let value: f64 = text.parse().map_err(|e| format!("{e}"))?;
+    if (0.0..=1e6).contains(&value) {
+        Ok(value)
+    } else {
+        Err("expected 0 to 1000000".to_owned())
+    }
+}
+
 fn fraction(text: &str) -> Result<f64, String> {
     let value: f64 = text.parse().map_err(|e| format!("{e}"))?;
     if (0.0..=1.0).contains(&value) {
@@ -252,7 +297,7 @@ mod tests {
 
     #[test]
     fn documented_lines_parse() {
-        let help = [EXAMPLES, EVAL_EXAMPLES, COLLECT_EXAMPLES]
+        let help = [EXAMPLES, RUN_EXAMPLES, EVAL_EXAMPLES, COLLECT_EXAMPLES]
             .join("\n")
             .replace("\\\n", " ");
         let lines: Vec<_> = help

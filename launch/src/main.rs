@@ -23,6 +23,8 @@ mod film;
 #[cfg(feature = "sim")]
 mod jobs;
 mod output;
+#[cfg(feature = "sim")]
+mod played;
 mod policy;
 mod policy_check;
 #[cfg(feature = "sim")]
@@ -33,7 +35,15 @@ mod recording;
 mod report;
 #[cfg(feature = "sim")]
 mod rig;
+#[cfg(feature = "sim")]
+mod run;
+#[cfg(feature = "sim")]
+mod session;
 mod source;
+#[cfg(feature = "sim")]
+mod status;
+#[cfg(feature = "sim")]
+mod threads;
 #[cfg(feature = "sim")]
 mod video;
 mod wiring;
@@ -63,6 +73,7 @@ fn main() -> ExitCode {
 #[cfg(feature = "sim")]
 fn dispatch(command: &Command) -> Result<Grade, CommandError> {
     match command {
+        Command::Run(args) => run::run(args),
         Command::Eval(args) => eval::run(args),
         Command::CollectSim(args) => collect_sim::run(args),
         Command::Policy(PolicyCommand::Check(args)) => policy_check::run(args),
@@ -72,7 +83,7 @@ fn dispatch(command: &Command) -> Result<Grade, CommandError> {
 #[cfg(not(feature = "sim"))]
 fn dispatch(command: &Command) -> Result<Grade, CommandError> {
     match command {
-        Command::Eval(_) | Command::CollectSim(_) => Err(CommandError::Input(
+        Command::Run(_) | Command::Eval(_) | Command::CollectSim(_) => Err(CommandError::Input(
             "this command needs the simulator, which this program was built without; build it with the feature `sim`"
                 .into(),
         )),

@@ -6,8 +6,9 @@ use crate::config::Launch;
 use crate::policy::Identity;
 use crate::report::{Class, EpisodeResult};
 use crate::rig::Observer;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use visuomotor_runtime::clock::Instant;
+use visuomotor_runtime::clock::linux::unix_time;
 use visuomotor_runtime::episode::{
     Attachment, Clock, ClockSource, Code, Ending, EpisodeError, EpisodeFile, EpisodeWriter, Header,
     JointNames, Losses, ObservationRecord, Origin, Outcome, PolicyIdentity, Robot, SCHEMA_VERSION,
@@ -74,6 +75,23 @@ impl<'a> Lineage<'a> {
             policy_settings: self.policy.settings.clone(),
             scene: Some(Scene { seed }),
         }
+    }
+
+    /// Path, header and attachments of an episode of a session in real time.
+    pub fn live(
+        &self,
+        directory: &Path,
+        seed: u64,
+        realtime_granted: bool,
+    ) -> (PathBuf, Header, [Attachment; 2]) {
+        let unix_s = unix_time().as_secs();
+        let clock = Clock {
+            source: ClockSource::Monotonic,
+            realtime_granted,
+        };
+        let id = format!("{unix_s}-{seed}");
+        let path = directory.join(format!("{id}.mcap"));
+        (path, self.header(id, clock, seed), self.attachments())
     }
 
     fn camera(&self) -> TextMap {

@@ -7,16 +7,16 @@
 //! Not responsible for real time ([`crate::session`]), for statistics ([`crate::report`]) or for files.
 
 use crate::config::Launch;
-use crate::report::{EpisodeResult, Evidence};
+use crate::played::Played;
+use crate::report::EpisodeResult;
 use crate::wiring::{self, WiringError};
 use rand::{RngExt, SeedableRng};
 use rand_xoshiro::Xoshiro256PlusPlus;
-use sha2::{Digest, Sha256};
 use std::cell::{Cell, RefCell};
 use std::pin::pin;
 use visuomotor_drivers::sim::{self, Latency, SimArm, SimCamera, SimObserver, Split, View, World};
 use visuomotor_policies::explore::Explore;
-use visuomotor_runtime::action::{Action, Verb};
+use visuomotor_runtime::action::Verb;
 use visuomotor_runtime::arm::{Arm, ArmError, ArmState, Fingers};
 use visuomotor_runtime::camera::{Camera, Frame, Image};
 use visuomotor_runtime::clock::linux::{LinuxMono, thread_cpu_time};
@@ -156,37 +156,24 @@ impl<'a> Rig<'a> {
             observer: &observer,
             push,
             push_due: &push_due,
-            log: Log::default(),
+            played: Played::default(),
+            max_held_m: 0.0,
         };
         let ticker = Ticker::<SimMono>::new(SimMono::EPOCH, self.launch.control_period());
         executor::run::<SimMono>(&mut [
             pin!(control_loop::control(ticker, &mut arm, &mut controller, &mut link)),
             pin!(player.play::<SimMono>(SimMono::EPOCH + FIRST_DECISION, latency)),
         ]);
-        let log = player.log;
-        let end = self.arm.world().judge();
-        let evidence = Evidence {
-            success: end.success,
-            faulted: shared.phase.get() == Phase::Faulted,
-            terminated: log.terminated,
-            closes: log.closes,
-            held_at_end: end.gripped.is_some(),
-            held_ever: log.max_held_height_m > 0.0,
-            reachable: end.objects_outside < self.arm.world().scene().objects(),
-        };
-        Ok(EpisodeResult {
+        let (played, max_held_m) = (player.played, player.max_held_m);
+        let seconds = |span: Duration| span.as_nanos() as f64 * 1e-9;
+        Ok(played.result(
             seed,
-            class: evidence.class(),
-            steps: log.steps,
-            closes: log.closes,
-            terminated: log.terminated,
-            held_height_m: end.held_height_m,
-            max_held_height_m: log.max_held_height_m.max(end.held_height_m),
-            policy_tick_ms: log.policy_tick_ms,
-            sim_s: (SimMono::now() - SimMono::EPOCH).as_ticks() as f64 * 1e-9,
-            wall_s: (LinuxMono::now() - wall_start).as_ticks() as f64 * 1e-9,
-            actions_sha256: wiring::hex(&log.actions.finalize()),
-        })
+            &self.arm.world().judge(),
+            max_held_m,
+            shared.phase.get() == Phase::Faulted,
+            seconds(SimMono::now() - SimMono::EPOCH),
+            seconds(LinuxMono::now() - wall_start),
+        ))
     }
 }
 
@@ -202,17 +189,8 @@ struct Player<'a, 'b> {
     /// Seed of the push that this episode gets, until it is given.
     push: Option<u64>,
     push_due: &'a Cell<Option<u64>>,
-    log: Log,
-}
-
-#[derive(Default)]
-struct Log {
-    steps: u32,
-    closes: u32,
-    terminated: bool,
-    max_held_height_m: f64,
-    policy_tick_ms: Vec<f32>,
-    actions: Sha256,
+    played: Played,
+    max_held_m: f64,
 }
 
 impl Player<'_, '_> {
@@ -232,9 +210,9 @@ impl Player<'_, '_> {
             self.maybe_push(&gripper);
             let cpu = thread_cpu_time();
             let decided = self.policy.decide(&observation);
-            self.log.policy_tick_ms.push((thread_cpu_time() - cpu).as_ticks() as f32 * 1e-6);
+            self.played.policy_tick_ms.push((thread_cpu_time() - cpu).as_ticks() as f32 * 1e-6);
             let Ok(decision) = decided else { break };
-            self.log.note(&decision.action, gripper.fingers);
+            self.played.note(&decision.action, gripper.fingers);
             self.observer.borrow_mut().decided(&observation, &decision, due + latency.action);
             if let Some(spectator) = self.spectator.as_deref_mut()
                 && spectator.capture(C::now(), &mut view).is_ok()
@@ -257,7 +235,7 @@ impl Player<'_, '_> {
 
     fn note_held(&mut self) {
         if let Some(judgement) = self.judge.judge() {
-            self.log.max_held_height_m = self.log.max_held_height_m.max(judgement.held_height_m);
+            self.max_held_m = self.max_held_m.max(judgement.held_height_m);
         }
     }
 
@@ -267,18 +245,6 @@ impl Player<'_, '_> {
                 self.push_due.set(Some(seed));
             }
         }
-    }
-}
-
-impl Log {
-    fn note(&mut self, action: &Action, fingers: Fingers) {
-        self.steps += 1;
-        self.closes += u32::from(action.verb == Verb::Close && fingers == Fingers::Open);
-        self.terminated |= action.verb == Verb::Terminate;
-        for number in action.translation_m.iter().chain([&action.yaw_rad]) {
-            self.actions.update(number.to_le_bytes());
-        }
-        self.actions.update([action.verb as u8]);
     }
 }
 

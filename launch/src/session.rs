@@ -65,6 +65,8 @@ pub struct Plan {
     pub seed: u64,
     /// Where the recordings go.
     pub directory: PathBuf,
+    /// Standard output belongs to a program.
+    pub quiet: bool,
 }
 
 pub struct Summary {
@@ -112,10 +114,10 @@ pub fn run(
 
     let mut rng = Xoshiro256PlusPlus::seed_from_u64(plan.seed);
     let scene = wiring::scene(launch)?;
-    let mut world = Box::new(World::build(scene, Split::Test, plan.seed).map_err(WiringError::from)?);
+    let mut world = World::build(scene, Split::Test, plan.seed).map_err(WiringError::from)?;
     let start = wiring::draw_start(launch, &mut rng);
     world.place_arm(wiring::start_joints(launch, &start, &mut rng)?.0.into());
-    let mut parts = sim::Rig::new(*world);
+    let mut parts = sim::Rig::new(world);
     let seat = parts.camera(View::Policy);
     let (mut policy_truth, judge) = (parts.observer(), parts.observer());
     let (mut arm, feeder) = parts.split();
@@ -174,7 +176,7 @@ pub fn run(
         let (preference, cpu) = (launch.control.real_time, launch.control.cpu);
         let control_period = launch.control_period();
         let (arm, controller) = (&mut arm, &mut controller);
-        arm.start(LinuxMono::now());
+        arm.world_mut().start(LinuxMono::now());
         let control = scope.spawn(move || {
             threads::control(preference, cpu, control_period, arm, controller, link, &control_ready)
         });
@@ -183,6 +185,7 @@ pub fn run(
         for denied in realtime.denied.iter().chain(&thread.denied) {
             tracing::warn!("{denied}");
         }
+        let quiet = plan.quiet;
         let mut session = Session {
             launch,
             lineage,
@@ -197,7 +200,7 @@ pub fn run(
             cancelled,
             progress,
             recorder,
-            status: StatusLine::new(),
+            status: StatusLine::new(quiet),
             finished: Vec::new(),
             seed: 0,
             shown: None,
@@ -295,7 +298,8 @@ impl Session<'_> {
 
     fn episode(&mut self, seed: u64, policy_seed: u64, interrupted: &AtomicBool) -> Result<(), SessionError> {
         let granted = self.realtime.granted(&self.thread);
-        let (path, header, attachments) = self.lineage.live(&self.plan.directory, seed, policy_seed, granted);
+        let realtime = granted.memory_locked && granted.fifo;
+        let (path, header, attachments) = self.lineage.live(&self.plan.directory, seed, realtime);
         let writer = EpisodeWriter::create(&path, &header, &attachments)?;
         let began = LinuxMono::now();
         self.recorder.begin(writer, began)?;

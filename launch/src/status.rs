@@ -78,12 +78,15 @@ fn number(f: &mut fmt::Formatter<'_>, value: f64, digits: usize, unit: &str) -> 
 
 pub struct StatusLine {
     terminal: bool,
+    quiet: bool,
 }
 
 impl StatusLine {
-    pub fn new() -> Self {
+    /// A quiet one leaves standard output alone.
+    pub fn new(quiet: bool) -> Self {
         Self {
-            terminal: io::stdout().is_terminal(),
+            terminal: !quiet && io::stdout().is_terminal(),
+            quiet,
         }
     }
 
@@ -95,6 +98,9 @@ impl StatusLine {
 
     /// `episode` is what to say about where it was recorded.
     pub fn finish_episode(&self, result: &EpisodeResult, episode: &str) {
+        if self.quiet {
+            return;
+        }
         let clear = if self.terminal { "\r\x1b[2K" } else { "" };
         let EpisodeResult {
             seed,

@@ -43,8 +43,8 @@ pub struct Judgement {
     pub held_height_m: f64,
     /// The gripped object is near the gripper and held above [`SUCCESS_HEIGHT_M`].
     pub success: bool,
-    /// Objects that have left the tray and are not held.
-    pub objects_outside: usize,
+    /// Not every object has left the tray.
+    pub reachable: bool,
 }
 
 impl Snapshot {
@@ -118,12 +118,7 @@ impl Snapshot {
             gripped: self.gripped,
             held_height_m,
             success: near && held_height_m > SUCCESS_HEIGHT_M,
-            objects_outside: scene
-                .objects
-                .iter()
-                .enumerate()
-                .filter(|&object| outside(object))
-                .count(),
+            reachable: !scene.objects.iter().enumerate().all(outside),
         }
     }
 
