@@ -158,3 +158,40 @@ fn the_servos_follow_a_smooth_command_closely() {
         assert!(lag < 2e-3, "{lag} rad behind at the end of part {part}");
     }
 }
+
+#[test]
+fn a_pushed_object_wakes_and_comes_to_rest_elsewhere() {
+    for seed in 0..10 {
+        let mut world = World::build(&SceneConfig::default(), Split::Validation, seed).unwrap();
+        let rest = world.time() + Duration::from_ticks(1_000_000_000);
+        world.advance_to(rest);
+        let centres = |world: &World| {
+            let mut truth = SceneTruth::default();
+            world.truth(&mut truth);
+            let mean =
+                |points: &[Vector3<f64>]| points.iter().sum::<Vector3<f64>>() / points.len() as f64;
+            truth
+                .objects
+                .iter()
+                .map(|object| (mean(&object.points_m), object.bottom_m))
+                .collect::<Vec<_>>()
+        };
+        let before = centres(&world);
+        world.push_nearest(0.05, seed);
+        world.advance_to(rest + Duration::from_ticks(1_000_000_000));
+        let after = centres(&world);
+        let moved = before
+            .iter()
+            .zip(&after)
+            .filter(|(a, b)| (a.0 - b.0).xy().norm() > 0.025)
+            .count();
+        assert!(
+            (1..=2).contains(&moved),
+            "seed {seed}: {moved} objects moved"
+        );
+        assert!(
+            after.iter().all(|object| object.1.abs() < 0.05),
+            "seed {seed}: {after:?}"
+        );
+    }
+}

@@ -145,7 +145,10 @@ pub struct LatencyConfig {
 
 impl Default for LatencyConfig {
     fn default() -> Self {
-        Self { image_ms: [5.0, 40.0], action_ms: [10.0, 40.0] }
+        Self {
+            image_ms: [5.0, 40.0],
+            action_ms: [10.0, 40.0],
+        }
     }
 }
 
@@ -158,8 +161,12 @@ pub struct Latency {
 
 impl LatencyConfig {
     pub fn draw(&self, rng: &mut impl Rng) -> Latency {
-        let mut span = |range| Duration::from_ticks((super::object::uniform(range, rng) * 1e6) as u64);
-        Latency { image: span(self.image_ms), action: span(self.action_ms) }
+        let mut span =
+            |range| Duration::from_ticks((super::object::uniform(range, rng) * 1e6) as u64);
+        Latency {
+            image: span(self.image_ms),
+            action: span(self.action_ms),
+        }
     }
 }
 

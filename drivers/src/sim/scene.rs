@@ -44,6 +44,8 @@ pub(super) struct SceneObject {
     pub body: usize,
     /// Where its position and quaternion start in `qpos`.
     pub qpos: usize,
+    /// Where its twist starts in `qvel`.
+    pub dof: usize,
     /// Body frame, m.
     pub points_m: Vec<Vector3<f64>>,
 }
@@ -69,6 +71,7 @@ impl Scene {
             placed.push(SceneObject {
                 body,
                 qpos: model.jnt_qposadr()[joint] as usize,
+                dof: model.body_dofadr()[body] as usize,
                 points_m: object.points_m,
             });
         }

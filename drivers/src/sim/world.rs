@@ -30,8 +30,10 @@ const SETTLE_S: [f64; 2] = [0.3, 1.5];
 const FINGER_CLOSED_M: f64 = -0.02;
 /// A caller that comes later than this gets a world in which the missing time did not pass.
 const CATCH_UP_S: f64 = 1.0;
-/// A pushed object stays within this of the tray's centre, along both axes, m, if one of so many directions allows.
+/// A pushed object stays within this of the tray's centre, along both axes, and this clear of the other objects'
+/// centres, m, if one of so many directions allows.
 const PUSH_REACH_M: f64 = 0.11;
+const PUSH_CLEAR_M: f64 = 0.06;
 const PUSH_TRIES: usize = 20;
 /// Speed of an object after it was displaced, m/s.
 const PUSH_SPEED: f64 = 0.02;
@@ -148,9 +150,15 @@ impl World {
     /// drawn from `seed` that keeps it within reach. Somebody's hand is faster than the arm.
     pub fn push_nearest(&mut self, distance_m: f64, seed: u64) {
         let tcp = self.snapshot.tcp_m;
-        let place = |object: &SceneObject, qpos: &[f64]| Vector3::new(qpos[object.qpos], qpos[object.qpos + 1], 0.0);
+        let place = |object: &SceneObject, qpos: &[f64]| {
+            Vector3::new(qpos[object.qpos], qpos[object.qpos + 1], 0.0)
+        };
         let far = |object: &SceneObject| (place(object, self.data.qpos()) - tcp).xy().norm();
-        let nearest = self.scene.objects.iter().min_by(|a, b| far(a).total_cmp(&far(b)));
+        let nearest = self
+            .scene
+            .objects
+            .iter()
+            .min_by(|a, b| far(a).total_cmp(&far(b)));
         let Some(object) = nearest else { return };
         let from = place(object, self.data.qpos());
         let mut rng = Xoshiro256PlusPlus::seed_from_u64(seed);
@@ -158,7 +166,11 @@ impl World {
         for _ in 0..PUSH_TRIES {
             let (sin, cos) = rng.random_range(0.0..TAU).sin_cos();
             to = from + distance_m * Vector3::new(cos, sin, 0.0);
-            if to.amax() < PUSH_REACH_M {
+            let clear = |other: &SceneObject| {
+                std::ptr::eq(other, object)
+                    || (place(other, self.data.qpos()) - to).norm() > PUSH_CLEAR_M
+            };
+            if to.amax() < PUSH_REACH_M && self.scene.objects.iter().all(clear) {
                 break;
             }
         }
