@@ -29,9 +29,9 @@ pub struct SetpointLimits {
 impl Default for SetpointLimits {
     fn default() -> Self {
         Self {
-            velocity_m_per_s: 0.28,
-            acceleration_m_per_s2: 3.5,
-            jerk_m_per_s3: 110.0,
+            velocity_m_per_s: 0.25,
+            acceleration_m_per_s2: 3.0,
+            jerk_m_per_s3: 100.0,
             yaw_velocity_rad_per_s: 2.0,
             yaw_acceleration_rad_per_s2: 20.0,
             yaw_jerk_rad_per_s3: 600.0,
@@ -281,7 +281,7 @@ mod tests {
                     let next = setpoint.sample(at_ms(ms));
                     let (p, before) = (coordinates(&next.pose), coordinates(&last.pose));
                     for axis in 0..AXES {
-                        let (v, a, j) = if axis < 3 { (0.28, 3.5, 110.0) } else { (2.0, 20.0, 600.0) };
+                        let (v, a, j) = if axis < 3 { (0.25, 3.0, 100.0) } else { (2.0, 20.0, 600.0) };
                         prop_assert!(next.velocity[axis].abs() <= v + 1e-9);
                         prop_assert!(next.acceleration[axis].abs() <= a + 1e-9);
                         prop_assert!((next.acceleration[axis] - last.acceleration[axis]).abs() <= j * 1e-3 + 1e-9);

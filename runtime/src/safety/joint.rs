@@ -142,13 +142,14 @@ impl Track {
     }
 }
 
+/// Comparisons that NaN fails.
 #[inline]
 fn violated(extent: &Extent, bounds: &JointBounds) -> Option<LimitSet> {
-    if !(extent.speed_max <= bounds.dq_max) {
-        return Some(LimitSet::VELOCITY);
+    let keeps_velocity = extent.speed_max <= bounds.dq_max;
+    let keeps_position = extent.lower >= bounds.lower && extent.upper <= bounds.upper;
+    match (keeps_velocity, keeps_position) {
+        (false, _) => Some(LimitSet::VELOCITY),
+        (true, false) => Some(LimitSet::POSITION),
+        (true, true) => None,
     }
-    if !(extent.lower >= bounds.lower && extent.upper <= bounds.upper) {
-        return Some(LimitSet::POSITION);
-    }
-    None
 }
