@@ -80,7 +80,11 @@ impl ShardWriter {
             rows.episode.extend(id.to_le_bytes());
         }
         self.episodes += 1;
-        if self.episodes == self.episodes_per_shard { self.flush() } else { Ok(()) }
+        if self.episodes == self.episodes_per_shard {
+            self.flush()
+        } else {
+            Ok(())
+        }
     }
 
     /// Writes what is buffered as one shard.
@@ -98,14 +102,23 @@ impl ShardWriter {
         let n = rows.done.len();
         let [width, height] = rows.size;
         npy(&open, "image", "|u1", &[n, height, width, 3], &rows.image)?;
-        npy(&open, "state", "<f4", &[n, features::STATE_LEN], &rows.state)?;
+        npy(
+            &open,
+            "state",
+            "<f4",
+            &[n, features::STATE_LEN],
+            &rows.state,
+        )?;
         npy(&open, "motion", "<f4", &[n, 4], &rows.motion)?;
         npy(&open, "verb", "|u1", &[n], &rows.verb)?;
         npy(&open, "episode", "<i8", &[n], &rows.episode)?;
         npy(&open, "done", "|u1", &[n], &rows.done)?;
         npy(&open, "success", "|u1", &[n], &rows.success)?;
         npy(&open, "greedy", "|u1", &[n], &rows.greedy)?;
-        fs::write(open.join("meta.json"), serde_json::to_vec_pretty(&self.meta)?)?;
+        fs::write(
+            open.join("meta.json"),
+            serde_json::to_vec_pretty(&self.meta)?,
+        )?;
         fs::rename(open, self.directory.join(name))?;
         self.index += 1;
         self.episodes = 0;
@@ -114,7 +127,12 @@ impl ShardWriter {
 }
 
 impl Observer for ShardWriter {
-    fn decided(&mut self, observation: &Observation<'_>, decision: &Decision, _decided_at: Instant) {
+    fn decided(
+        &mut self,
+        observation: &Observation<'_>,
+        decision: &Decision,
+        _decided_at: Instant,
+    ) {
         let rows = &mut self.rows;
         let image = &observation.frame.image;
         rows.size = [image.width as usize, image.height as usize];
@@ -132,7 +150,8 @@ impl Observer for ShardWriter {
 /// One array in NumPy's format, version 1.0 (NEP 1), C order.
 fn npy(directory: &Path, name: &str, dtype: &str, shape: &[usize], data: &[u8]) -> io::Result<()> {
     let shape: String = shape.iter().map(|n| format!("{n}, ")).collect();
-    let mut header = format!("{{'descr': '{dtype}', 'fortran_order': False, 'shape': ({shape}), }}");
+    let mut header =
+        format!("{{'descr': '{dtype}', 'fortran_order': False, 'shape': ({shape}), }}");
     // Magic, version and length take 10 bytes; the data begins at a multiple of 64, after a newline.
     let padding = 63 - (10 + header.len()) % 64;
     header.extend(std::iter::repeat_n(' ', padding));

@@ -32,7 +32,15 @@ impl Played {
     }
 
     /// `end` is the judgement after the gripper held still, `max_held_m` the highest that an object was held at.
-    pub fn result(self, seed: u64, end: &Judgement, max_held_m: f64, faulted: bool, sim_s: f64, wall_s: f64) -> EpisodeResult {
+    pub fn result(
+        self,
+        seed: u64,
+        end: &Judgement,
+        max_held_m: f64,
+        faulted: bool,
+        sim_s: f64,
+        wall_s: f64,
+    ) -> EpisodeResult {
         let evidence = Evidence {
             success: end.success,
             faulted,

@@ -40,7 +40,13 @@ const MID_APPROACH_M: f64 = 0.11;
 /// Sees an episode go by. Every method has a default that ignores what it is shown.
 pub trait Observer {
     fn ticked(&mut self, _step: &Step<7>) {}
-    fn decided(&mut self, _observation: &Observation<'_>, _decision: &Decision, _decided_at: Instant) {}
+    fn decided(
+        &mut self,
+        _observation: &Observation<'_>,
+        _decision: &Decision,
+        _decided_at: Instant,
+    ) {
+    }
     /// The people's view at the last decision, when the rig was built with one.
     fn viewed(&mut self, _view: &Image) {}
 }
@@ -133,7 +139,11 @@ impl<'a> Rig<'a> {
         let scene = wiring::scene(self.launch)?;
         let mut world = Box::new(World::build(scene, self.split, seed)?);
         let start = wiring::draw_start(self.launch, &mut rng);
-        world.place_arm(wiring::start_joints(self.launch, &start, &mut rng)?.0.into());
+        world.place_arm(
+            wiring::start_joints(self.launch, &start, &mut rng)?
+                .0
+                .into(),
+        );
         SimMono::reset();
         self.arm.replace(world, SimMono::EPOCH);
         let mut controller = wiring::controller(self.launch)?;
@@ -144,8 +154,14 @@ impl<'a> Rig<'a> {
         let shared = Shared::default();
         let observer = RefCell::new(observer);
         let push_due = Cell::new(None);
-        let mut arm = PushableArm { arm: &mut self.arm, push: &push_due };
-        let mut link = Link { shared: &shared, observer: &observer };
+        let mut arm = PushableArm {
+            arm: &mut self.arm,
+            push: &push_due,
+        };
+        let mut link = Link {
+            shared: &shared,
+            observer: &observer,
+        };
         let mut player = Player {
             launch: self.launch,
             policy: &mut self.policy,
@@ -161,7 +177,12 @@ impl<'a> Rig<'a> {
         };
         let ticker = Ticker::<SimMono>::new(SimMono::EPOCH, self.launch.control_period());
         executor::run::<SimMono>(&mut [
-            pin!(control_loop::control(ticker, &mut arm, &mut controller, &mut link)),
+            pin!(control_loop::control(
+                ticker,
+                &mut arm,
+                &mut controller,
+                &mut link
+            )),
             pin!(player.play::<SimMono>(SimMono::EPOCH + FIRST_DECISION, latency)),
         ]);
         let (played, max_held_m) = (player.played, player.max_held_m);
@@ -196,7 +217,8 @@ struct Player<'a, 'b> {
 impl Player<'_, '_> {
     async fn play<C: Clock>(&mut self, first: Instant, latency: Latency) {
         let period = self.launch.action_period();
-        let (mut frame, mut view, mut truth) = (Frame::default(), Frame::default(), SceneTruth::default());
+        let (mut frame, mut view, mut truth) =
+            (Frame::default(), Frame::default(), SceneTruth::default());
         self.shared.request.set(Some(Request::StartPolicy));
         let mut due = first;
         for step in 0..self.launch.task.steps_max {
@@ -204,16 +226,27 @@ impl Player<'_, '_> {
             let seen = self.camera.capture(C::now(), &mut frame);
             C::delay_until(due).await;
             self.note_held();
-            let (Ok(()), Some(gripper)) = (seen, self.shared.gripper.get()) else { break };
+            let (Ok(()), Some(gripper)) = (seen, self.shared.gripper.get()) else {
+                break;
+            };
             let truth = self.judge.truth(&mut truth).map(|_| &truth);
-            let observation = Observation { frame: &frame, gripper, step, truth };
+            let observation = Observation {
+                frame: &frame,
+                gripper,
+                step,
+                truth,
+            };
             self.maybe_push(&gripper);
             let cpu = thread_cpu_time();
             let decided = self.policy.decide(&observation);
-            self.played.policy_tick_ms.push((thread_cpu_time() - cpu).as_ticks() as f32 * 1e-6);
+            self.played
+                .policy_tick_ms
+                .push((thread_cpu_time() - cpu).as_ticks() as f32 * 1e-6);
             let Ok(decision) = decided else { break };
             self.played.note(&decision.action, gripper.fingers);
-            self.observer.borrow_mut().decided(&observation, &decision, due + latency.action);
+            self.observer
+                .borrow_mut()
+                .decided(&observation, &decision, due + latency.action);
             if let Some(spectator) = self.spectator.as_deref_mut()
                 && spectator.capture(C::now(), &mut view).is_ok()
             {
@@ -222,7 +255,8 @@ impl Player<'_, '_> {
             C::delay_until(due + latency.action).await;
             self.shared.decision.set(Some(decision));
             due += period;
-            if decision.action.verb == Verb::Terminate || self.shared.phase.get() == Phase::Faulted {
+            if decision.action.verb == Verb::Terminate || self.shared.phase.get() == Phase::Faulted
+            {
                 break;
             }
         }

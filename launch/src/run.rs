@@ -28,7 +28,10 @@ struct Stats {
     minor_faults: u64,
     /// Time that the control thread was ready to run and did not, over the whole session, µs.
     run_delay_us: Option<f64>,
+    /// From each deadline to the wake-up.
     wake_us: Quantiles,
+    /// From each wake-up to the end of the tick's work, physics included where they are simulated.
+    compute_us: Quantiles,
     policy_tick_ms: Quantiles,
     late_decisions: u64,
     failed_reads: u64,
@@ -59,27 +62,48 @@ pub fn run(args: &RunArgs) -> Result<Grade, CommandError> {
         episodes: args.episodes,
         seconds: args.seconds,
         seed: args.seed,
-        directory: args.record.clone().unwrap_or_else(|| launch.episode.dir.clone()),
+        directory: args
+            .record
+            .clone()
+            .unwrap_or_else(|| launch.episode.dir.clone()),
         quiet: args.stats.as_deref() == Some(Path::new("-")),
     };
-    let summary = session::run(&launch, policy, plan, &interrupted).map_err(|error| match error {
-        SessionError::Wiring(_) | SessionError::NotGranted(_) | SessionError::Control(_) | SessionError::Camera(_) => {
-            CommandError::input(error)
-        }
-        other => CommandError::failed(other),
-    })?;
+    let summary =
+        session::run(&launch, policy, plan, &interrupted).map_err(|error| match error {
+            SessionError::Wiring(_)
+            | SessionError::NotGranted(_)
+            | SessionError::Control(_)
+            | SessionError::Camera(_) => CommandError::input(error),
+            other => CommandError::failed(other),
+        })?;
     let stats = Stats::of(&summary);
     output::report(&stats, &stats, args.stats.as_deref())?;
-    Ok(if stats.successes > 0 && !summary.interrupted { Grade::Good } else { Grade::Short })
+    Ok(if stats.successes > 0 && !summary.interrupted {
+        Grade::Good
+    } else {
+        Grade::Short
+    })
 }
 
 impl Stats {
     fn of(summary: &Summary) -> Self {
-        let Summary { finished, control, last, .. } = summary;
-        let mut ticks_ms: Vec<f64> =
-            finished.iter().flat_map(|episode| &episode.policy_tick_ms).map(|&ms| f64::from(ms)).collect();
+        let Summary {
+            finished,
+            control,
+            last,
+            ..
+        } = summary;
+        let mut ticks_ms: Vec<f64> = finished
+            .iter()
+            .flat_map(|episode| &episode.policy_tick_ms)
+            .map(|&ms| f64::from(ms))
+            .collect();
         ticks_ms.sort_by(f64::total_cmp);
-        let at = |share: f64| ticks_ms.get((share * (ticks_ms.len().saturating_sub(1)) as f64) as usize).copied();
+        let at = |share: f64| {
+            ticks_ms
+                .get((share * (ticks_ms.len().saturating_sub(1)) as f64) as usize)
+                .copied()
+        };
         let policy_tick_ms = Quantiles {
             p50: at(0.5).unwrap_or(0.0),
             p99: at(0.99).unwrap_or(0.0),
@@ -93,8 +117,12 @@ impl Stats {
             voluntary_switches: control.usage.voluntary_switches,
             involuntary_switches: control.usage.involuntary_switches,
             minor_faults: control.usage.minor_faults,
-            run_delay_us: control.usage.run_delay.map(|delay| delay.as_nanos() as f64 * 1e-3),
+            run_delay_us: control
+                .usage
+                .run_delay
+                .map(|delay| delay.as_nanos() as f64 * 1e-3),
             wake_us: microseconds(&control.wake_ns),
+            compute_us: microseconds(&control.compute_ns),
             policy_tick_ms,
             late_decisions: last.counters.late_decisions,
             failed_reads: last.counters.failed_reads,
@@ -105,15 +133,32 @@ impl Stats {
 
 fn microseconds(ns: &Histogram<u64>) -> Quantiles {
     let us = |ns: u64| ns as f64 * 1e-3;
-    Quantiles { p50: us(ns.value_at_quantile(0.5)), p99: us(ns.value_at_quantile(0.99)), max: us(ns.max()) }
+    Quantiles {
+        p50: us(ns.value_at_quantile(0.5)),
+        p99: us(ns.value_at_quantile(0.99)),
+        max: us(ns.max()),
+    }
 }
 
 impl fmt::Display for Stats {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Quantiles { p50, p99, max } = self.wake_us;
         writeln!(f, "grasped {} of {}", self.successes, self.episodes)?;
-        writeln!(f, "control: {} ticks, {} missed; woken {p50:.0} us late (p99 {p99:.0}, max {max:.0})", self.ticks, self.missed)?;
+        writeln!(
+            f,
+            "control: {} ticks, {} missed; woken {p50:.0} us late (p99 {p99:.0}, max {max:.0})",
+            self.ticks, self.missed
+        )?;
+        let Quantiles { p50, p99, max } = self.compute_us;
+        writeln!(
+            f,
+            "         {p50:.0} us of work a tick (p99 {p99:.0}, max {max:.0})"
+        )?;
         let Quantiles { p50, p99, .. } = self.policy_tick_ms;
-        writeln!(f, "policy: {p50:.1} ms CPU a decision (p99 {p99:.1}), {} late", self.late_decisions)
+        writeln!(
+            f,
+            "policy: {p50:.1} ms CPU a decision (p99 {p99:.1}), {} late",
+            self.late_decisions
+        )
     }
 }

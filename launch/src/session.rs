@@ -4,9 +4,9 @@
 //! play, judge, record, and stop under control on Ctrl-C. Not responsible for the threads' work ([`crate::threads`]).
 
 use crate::config::{JOINTS, Launch};
+use crate::played::Played;
 use crate::policy::OpenPolicy;
 use crate::recording::Lineage;
-use crate::played::Played;
 use crate::report::EpisodeResult;
 use crate::status::{Status, StatusLine};
 use crate::threads::{self, ControlLink, ControlReport, PolicyThread, Progress};
@@ -31,7 +31,10 @@ use visuomotor_runtime::step::{Phase, Step};
 /// Rings hold this many values: seconds of requests and decisions, since control reads one of each a tick.
 const RING: usize = 16;
 /// The recorder may fall this far behind: two seconds of steps, four of frames.
-const QUEUES: Queues = Queues { steps: 2048, events: 256 };
+const QUEUES: Queues = Queues {
+    steps: 2048,
+    events: 256,
+};
 /// How often the session looks at the newest step.
 const LOOK_MS: u64 = 20;
 /// The tool has arrived when it is this close to where it was sent, m and rad.
@@ -139,7 +142,8 @@ pub fn run(
         newest,
         steps,
         ended: ended.clone(),
-        wake_ns: threads::wake_histogram(),
+        wake_ns: threads::span_histogram(),
+        compute_ns: threads::span_histogram(),
         ticks: 0,
     };
     let player = PolicyThread {
@@ -171,17 +175,30 @@ pub fn run(
             }
             Err(error) => drop(camera_ready.send(Err(error.to_string()))),
         });
-        camera_opened.recv().map_err(|_| SessionError::ThreadGone)?.map_err(SessionError::Camera)?;
+        camera_opened
+            .recv()
+            .map_err(|_| SessionError::ThreadGone)?
+            .map_err(SessionError::Camera)?;
         scope.spawn(move || player.run(&seeds_read, &played_send));
         let (preference, cpu) = (launch.control.real_time, launch.control.cpu);
         let control_period = launch.control_period();
         let (arm, controller) = (&mut arm, &mut controller);
         arm.world_mut().start(LinuxMono::now());
         let control = scope.spawn(move || {
-            threads::control(preference, cpu, control_period, arm, controller, link, &control_ready)
+            threads::control(
+                preference,
+                cpu,
+                control_period,
+                arm,
+                controller,
+                link,
+                &control_ready,
+            )
         });
-        let thread =
-            control_started.recv().map_err(|_| SessionError::ThreadGone)?.map_err(SessionError::Control)?;
+        let thread = control_started
+            .recv()
+            .map_err(|_| SessionError::ThreadGone)?
+            .map_err(SessionError::Control)?;
         for denied in realtime.denied.iter().chain(&thread.denied) {
             tracing::warn!("{denied}");
         }
@@ -208,10 +225,15 @@ pub fn run(
         };
         let outcome = session.episodes(start, &mut rng, interrupted);
         let last = session.newest_step();
-        let Session { finished, seeds, .. } = session;
+        let Session {
+            finished, seeds, ..
+        } = session;
         ended.store(true, Ordering::Relaxed);
         drop(seeds);
-        let control = control.join().map_err(|_| SessionError::ThreadGone)?.ok_or(SessionError::ThreadGone)?;
+        let control = control
+            .join()
+            .map_err(|_| SessionError::ThreadGone)?
+            .ok_or(SessionError::ThreadGone)?;
         outcome?;
         Ok(Summary {
             finished,
@@ -240,9 +262,15 @@ impl Session<'_> {
         let began = LinuxMono::now();
         let mut start = first_start;
         for k in 0.. {
-            let enough = self.plan.episodes.is_some_and(|episodes| k >= u64::from(episodes));
+            let enough = self
+                .plan
+                .episodes
+                .is_some_and(|episodes| k >= u64::from(episodes));
             let elapsed_s = (LinuxMono::now() - began).as_nanos() as f64 * 1e-9;
-            let over = self.plan.seconds.is_some_and(|seconds| elapsed_s >= seconds);
+            let over = self
+                .plan
+                .seconds
+                .is_some_and(|seconds| elapsed_s >= seconds);
             if enough || over || interrupted.load(Ordering::Relaxed) {
                 break;
             }
@@ -264,7 +292,8 @@ impl Session<'_> {
     /// The arm goes on where it is; the tray is another one.
     fn change_scene(&mut self, seed: u64) -> Result<(), SessionError> {
         let scene = wiring::scene(self.launch)?;
-        let mut world = Box::new(World::build(scene, Split::Test, seed).map_err(WiringError::from)?);
+        let mut world =
+            Box::new(World::build(scene, Split::Test, seed).map_err(WiringError::from)?);
         while let Err(refused) = self.feeder.offer(world) {
             world = refused;
             self.wait(Duration::from_ticks(LOOK_MS * 1_000_000))?;
@@ -283,20 +312,31 @@ impl Session<'_> {
             if interrupted.load(Ordering::Relaxed) {
                 return Ok(false);
             }
-            let Some(step) = self.newest_step() else { continue };
+            let Some(step) = self.newest_step() else {
+                continue;
+            };
             let off = (step.reference.position_m - start.position_m).amax();
             let turned = (step.reference.yaw_rad - start.yaw_rad).abs();
             if step.phase == Phase::Approach && off.max(turned) < ARRIVED {
                 return Ok(true);
             }
             if LinuxMono::now() - began > APPROACH_MAX {
-                tracing::error!("the start pose was not reached; phase {:?}, fault {:?}", step.phase, step.fault);
+                tracing::error!(
+                    "the start pose was not reached; phase {:?}, fault {:?}",
+                    step.phase,
+                    step.fault
+                );
                 return Ok(false);
             }
         }
     }
 
-    fn episode(&mut self, seed: u64, policy_seed: u64, interrupted: &AtomicBool) -> Result<(), SessionError> {
+    fn episode(
+        &mut self,
+        seed: u64,
+        policy_seed: u64,
+        interrupted: &AtomicBool,
+    ) -> Result<(), SessionError> {
         let granted = self.realtime.granted(&self.thread);
         let realtime = granted.memory_locked && granted.fifo;
         let (path, header, attachments) = self.lineage.live(&self.plan.directory, seed, realtime);
@@ -304,10 +344,15 @@ impl Session<'_> {
         let began = LinuxMono::now();
         self.recorder.begin(writer, began)?;
         self.request(Request::StartPolicy)?;
-        self.seeds.send(policy_seed).map_err(|_| SessionError::ThreadGone)?;
+        self.seeds
+            .send(policy_seed)
+            .map_err(|_| SessionError::ThreadGone)?;
         let mut max_held_m: f64 = 0.0;
         let played = loop {
-            match self.played.recv_timeout(std::time::Duration::from_millis(LOOK_MS)) {
+            match self
+                .played
+                .recv_timeout(std::time::Duration::from_millis(LOOK_MS))
+            {
                 Ok(played) => break played,
                 Err(RecvTimeoutError::Timeout) => {}
                 Err(RecvTimeoutError::Disconnected) => return Err(SessionError::ThreadGone),
@@ -318,7 +363,11 @@ impl Session<'_> {
                 self.cancelled.store(true, Ordering::Relaxed);
                 self.request(Request::Hold)?;
             }
-            max_held_m = max_held_m.max(self.judge.judge().map_or(0.0, |judgement| judgement.held_height_m));
+            max_held_m = max_held_m.max(
+                self.judge
+                    .judge()
+                    .map_or(0.0, |judgement| judgement.held_height_m),
+            );
             self.show(step);
         };
         self.cancelled.store(false, Ordering::Relaxed);
@@ -327,7 +376,8 @@ impl Session<'_> {
         let interrupted = interrupted.load(Ordering::Relaxed);
         let wall_s = (LinuxMono::now() - began).as_nanos() as f64 * 1e-9;
         let result = self.close(seed, played, max_held_m, wall_s, interrupted)?;
-        self.status.finish_episode(&result, &path.display().to_string());
+        self.status
+            .finish_episode(&result, &path.display().to_string());
         self.finished.push(result);
         Ok(())
     }
@@ -342,11 +392,15 @@ impl Session<'_> {
         interrupted: bool,
     ) -> Result<EpisodeResult, SessionError> {
         let end = self.judge.judge().ok_or(SessionError::ThreadGone)?;
-        let faulted = self.newest_step().is_some_and(|step| step.phase == Phase::Faulted);
+        let faulted = self
+            .newest_step()
+            .is_some_and(|step| step.phase == Phase::Faulted);
         let ending = match &played {
             _ if faulted => Ending::Fault,
             _ if interrupted => Ending::Stopped,
-            Played { terminated: true, .. } => Ending::Terminated,
+            Played {
+                terminated: true, ..
+            } => Ending::Terminated,
             _ => Ending::StepLimit,
         };
         self.recorder.finish(Outcome {
@@ -359,7 +413,9 @@ impl Session<'_> {
     }
 
     fn request(&mut self, request: Request) -> Result<(), SessionError> {
-        self.requests.push(request).map_err(|_| SessionError::ThreadGone)
+        self.requests
+            .push(request)
+            .map_err(|_| SessionError::ThreadGone)
     }
 
     fn newest_step(&mut self) -> Option<Step<JOINTS>> {
@@ -377,7 +433,11 @@ impl Session<'_> {
         let Some(step) = step else { return };
         let last = self.shown.replace(step).unwrap_or(step);
         let span_s = (step.due - last.due).as_nanos() as f64 * 1e-9;
-        let successes = self.finished.iter().filter(|episode| episode.success()).count();
+        let successes = self
+            .finished
+            .iter()
+            .filter(|episode| episode.success())
+            .count();
         self.status.show(&Status {
             seed: self.seed,
             phase: step.phase,

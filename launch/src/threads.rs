@@ -32,8 +32,8 @@ use visuomotor_runtime::step::Step;
 
 const CONTROL_PRIORITY: i32 = 80;
 const CAMERA_PRIORITY: i32 = 60;
-/// Longest wake-up delay that the histogram tells apart, ns.
-const WAKE_MAX_NS: u64 = 1_000_000_000;
+/// Longest span that a histogram tells apart, ns.
+const SPAN_MAX_NS: u64 = 1_000_000_000;
 
 /// The control thread's ends of all hand-overs; wait-free.
 pub struct ControlLink {
@@ -43,13 +43,16 @@ pub struct ControlLink {
     pub newest: LatestInput<Step<JOINTS>>,
     pub steps: StepSink<JOINTS>,
     pub ended: Arc<AtomicBool>,
+    /// From each deadline to the wake-up.
     pub wake_ns: Histogram<u64>,
+    /// From each wake-up until the step was handed over.
+    pub compute_ns: Histogram<u64>,
     pub ticks: u64,
 }
 
-/// A histogram of wake-up delays; recording into it never allocates.
-pub fn wake_histogram() -> Histogram<u64> {
-    Histogram::new_with_bounds(1, WAKE_MAX_NS, 3).expect("constant bounds are valid")
+/// A histogram of spans; recording into it never allocates.
+pub fn span_histogram() -> Histogram<u64> {
+    Histogram::new_with_bounds(1, SPAN_MAX_NS, 3).expect("constant bounds are valid")
 }
 
 impl Exchange<JOINTS> for ControlLink {
@@ -66,10 +69,18 @@ impl Exchange<JOINTS> for ControlLink {
         self.ticks += 1;
         self.wake_ns.saturating_record(step.jitter.as_nanos());
         if let Some(observation) = outputs.observation {
-            self.observation.write(Some(Stamped { at: observation.sampled_at, value: observation }));
+            self.observation.write(Some(Stamped {
+                at: observation.sampled_at,
+                value: observation,
+            }));
         }
-        self.newest.write(Some(Stamped { at: step.due, value: step }));
+        self.newest.write(Some(Stamped {
+            at: step.due,
+            value: step,
+        }));
         self.steps.push(&step);
+        let computed = LinuxMono::now() - (step.due + step.jitter);
+        self.compute_ns.saturating_record(computed.as_nanos());
     }
 
     fn ended(&self) -> bool {
@@ -81,6 +92,7 @@ impl Exchange<JOINTS> for ControlLink {
 pub struct ControlReport {
     pub ticks: u64,
     pub wake_ns: Histogram<u64>,
+    pub compute_ns: Histogram<u64>,
     pub usage: ThreadUsage,
 }
 
@@ -94,7 +106,10 @@ pub fn control(
     mut link: ControlLink,
     ready: &Sender<Result<Thread, String>>,
 ) -> Option<ControlReport> {
-    let plan = ThreadPlan { fifo_priority: Some(CONTROL_PRIORITY), cpu };
+    let plan = ThreadPlan {
+        fifo_priority: Some(CONTROL_PRIORITY),
+        cpu,
+    };
     let entered = Thread::enter(preference, plan).map_err(|error| error.to_string());
     let refused = entered.is_err();
     if ready.send(entered).is_err() || refused {
@@ -102,10 +117,13 @@ pub fn control(
     }
     let before = ThreadUsage::of_this_thread();
     let ticker = Ticker::<LinuxMono>::new(LinuxMono::now() + period, period);
-    executor::run::<LinuxMono>(&mut [pin!(control_loop::control(ticker, arm, controller, &mut link))]);
+    executor::run::<LinuxMono>(&mut [pin!(control_loop::control(
+        ticker, arm, controller, &mut link
+    ))]);
     Some(ControlReport {
         ticks: link.ticks,
         wake_ns: link.wake_ns,
+        compute_ns: link.compute_ns,
         usage: ThreadUsage::of_this_thread().since(&before),
     })
 }
@@ -119,7 +137,10 @@ pub fn camera(
     ended: &AtomicBool,
 ) {
     // Without the right to it the camera is merely less punctual; the control thread has reported what is missing.
-    let plan = ThreadPlan { fifo_priority: Some(CAMERA_PRIORITY), cpu: None };
+    let plan = ThreadPlan {
+        fifo_priority: Some(CAMERA_PRIORITY),
+        cpu: None,
+    };
     let _ = Thread::enter(Preference::Preferred, plan);
     let mut due = LinuxMono::now();
     while !ended.load(Ordering::Relaxed) {
@@ -203,25 +224,47 @@ impl PolicyThread {
     /// One decision. Where something is missing there is none, and the controller's watchdog counts the silence.
     fn decide(&mut self, played: &mut Played, truth: &mut SceneTruth) {
         let now = LinuxMono::now();
-        let Some(gripper) = self.observation.read().as_ref().map(|stamped| stamped.value) else { return };
+        let Some(gripper) = self
+            .observation
+            .read()
+            .as_ref()
+            .map(|stamped| stamped.value)
+        else {
+            return;
+        };
         let truth = match &mut self.truth {
             Some(source) => source(truth).then_some(&*truth),
             None => None,
         };
         let frame = self.frames.read();
-        let observation = Observation { frame, gripper, step: played.steps, truth };
+        let observation = Observation {
+            frame,
+            gripper,
+            step: played.steps,
+            truth,
+        };
         let cpu = thread_cpu_time();
         let decided = self.policy.decide(&observation);
-        played.policy_tick_ms.push((thread_cpu_time() - cpu).as_nanos() as f32 * 1e-6);
+        played
+            .policy_tick_ms
+            .push((thread_cpu_time() - cpu).as_nanos() as f32 * 1e-6);
         let Ok(decision) = decided else { return };
         played.note(&decision.action, gripper.fingers);
         // A full ring holds decisions that control has not read for seconds: it is gone, and so is the episode.
         let _ = self.decisions.push(decision);
-        self.events.observation(ObservationRecord::new(&observation, now));
-        self.events.decision(DecisionRecord { decision, decided_at: LinuxMono::now() });
+        self.events
+            .observation(ObservationRecord::new(&observation, now));
+        self.events.decision(DecisionRecord {
+            decision,
+            decided_at: LinuxMono::now(),
+        });
         self.progress.step.store(played.steps, Ordering::Relaxed);
-        self.progress.q_value.store(decision.q_value.to_bits(), Ordering::Relaxed);
-        let age = now.checked_duration_since(frame.captured_at).map_or(0, |age| age.as_nanos());
+        self.progress
+            .q_value
+            .store(decision.q_value.to_bits(), Ordering::Relaxed);
+        let age = now
+            .checked_duration_since(frame.captured_at)
+            .map_or(0, |age| age.as_nanos());
         self.progress.frame_age_ns.store(age, Ordering::Relaxed);
     }
 }
@@ -231,4 +274,3 @@ pub fn frame_period(launch: &Launch) -> Duration {
     const FRAMES_PER_ACTION: u64 = 8;
     Duration::from_ticks(launch.action_period().as_ticks() / FRAMES_PER_ACTION)
 }
-

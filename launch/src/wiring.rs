@@ -33,7 +33,13 @@ pub enum WiringError {
 
 pub fn controller(launch: &Launch) -> Result<Controller<JOINTS>, WiringError> {
     let period = launch.control_period();
-    let safety = Safety::new(launch.chain.clone(), launch.limits, launch.workspace, launch.T_base_task(), period)?;
+    let safety = Safety::new(
+        launch.chain.clone(),
+        launch.limits,
+        launch.workspace,
+        launch.T_base_task(),
+        period,
+    )?;
     let config = ControllerConfig {
         T_base_task: launch.T_base_task(),
         period,
@@ -61,7 +67,9 @@ pub fn draw_start(launch: &Launch, rng: &mut impl Rng) -> TcpPose {
     let task = &launch.task;
     let mut between = |low: f64, high: f64| low + (high - low) * rng.random::<f64>();
     TcpPose {
-        position_m: Vector3::from_fn(|axis, _| between(task.start_low_m[axis], task.start_high_m[axis])),
+        position_m: Vector3::from_fn(|axis, _| {
+            between(task.start_low_m[axis], task.start_high_m[axis])
+        }),
         yaw_rad: between(-task.start_yaw_max_rad, task.start_yaw_max_rad),
     }
 }
@@ -74,13 +82,20 @@ pub fn start_joints(
 ) -> Result<JointPositions<JOINTS>, WiringError> {
     let goal = pose::tool_pose(&launch.T_base_task(), start);
     let limits = launch.limits.of_chain(&launch.chain);
-    ik::solve_pose(&launch.chain, &goal, &launch.home(), &limits, rng, RESTARTS)
-        .map_err(|error| WiringError::Start { pose: *start, error })
+    ik::solve_pose(&launch.chain, &goal, &launch.home(), &limits, rng, RESTARTS).map_err(|error| {
+        WiringError::Start {
+            pose: *start,
+            error,
+        }
+    })
 }
 
 #[cfg(feature = "sim")]
 pub fn scene(launch: &Launch) -> Result<&visuomotor_drivers::sim::SceneConfig, WiringError> {
-    launch.scene.as_ref().ok_or_else(|| WiringError::NoScene(launch.source.path.display().to_string()))
+    launch
+        .scene
+        .as_ref()
+        .ok_or_else(|| WiringError::NoScene(launch.source.path.display().to_string()))
 }
 
 /// Lower-case hexadecimal.

@@ -110,7 +110,10 @@ pub struct Controller<const N: usize> {
 
 impl<const N: usize> Controller<N> {
     pub fn new(config: ControllerConfig<N>, chain: Chain<N>, safety: Safety<N>) -> Self {
-        let origin = TcpPose { position_m: Vector3::zeros(), yaw_rad: 0.0 };
+        let origin = TcpPose {
+            position_m: Vector3::zeros(),
+            yaw_rad: 0.0,
+        };
         Self {
             setpoint: Setpoint::new(config.setpoint),
             tuning: Tuning {
@@ -156,20 +159,33 @@ impl<const N: usize> Controller<N> {
         }
         let step = self.record(tick, inputs.arm.ok(), reference.pose, &verdict, report);
         self.tick += 1;
-        Outputs { verdict, observation: self.observe(), step }
+        Outputs {
+            verdict,
+            observation: self.observe(),
+            step,
+        }
     }
 
     fn sense(&mut self, now: Instant, inputs: &Inputs<N>) {
         match inputs.arm {
             Ok(state) if state.q.is_finite() && state.dq.is_finite() => {
-                let reused = self.newest.is_some_and(|last| last.sampled_at == state.sampled_at);
+                let reused = self
+                    .newest
+                    .is_some_and(|last| last.sampled_at == state.sampled_at);
                 self.counters.reused_samples += u64::from(reused);
                 self.newest = Some(state);
             }
             Ok(state) => {
                 self.counters.failed_reads += 1;
-                let joint = state.q.0.iter().zip(&state.dq.0).position(|(q, dq)| !(q + dq).is_finite());
-                self.latch(Fault::EncoderNotFinite { joint: joint.unwrap_or(0) as u8 });
+                let joint = state
+                    .q
+                    .0
+                    .iter()
+                    .zip(&state.dq.0)
+                    .position(|(q, dq)| !(q + dq).is_finite());
+                self.latch(Fault::EncoderNotFinite {
+                    joint: joint.unwrap_or(0) as u8,
+                });
             }
             Err(ArmError::Drive { code }) => self.latch(Fault::Drive { code }),
             Err(_) => self.counters.failed_reads += 1,
@@ -252,7 +268,9 @@ impl<const N: usize> Controller<N> {
     fn displaced(&mut self, action: &Action) -> TcpPose {
         let scale = self.config.goal.scale;
         let cut = scale.action(scale.motion(action), action.verb);
-        let difference = (cut.translation_m - action.translation_m).amax().max((cut.yaw_rad - action.yaw_rad).abs());
+        let difference = (cut.translation_m - action.translation_m)
+            .amax()
+            .max((cut.yaw_rad - action.yaw_rad).abs());
         self.counters.clamped_actions += u64::from(difference > 1e-9);
         TcpPose {
             position_m: self.goal.position_m + cut.translation_m,
@@ -263,7 +281,10 @@ impl<const N: usize> Controller<N> {
     fn set_goal(&mut self, now: Instant, asked: TcpPose) {
         let limits = &self.config.goal;
         let goal = TcpPose {
-            position_m: asked.position_m.sup(&limits.position_min_m).inf(&limits.position_max_m),
+            position_m: asked
+                .position_m
+                .sup(&limits.position_min_m)
+                .inf(&limits.position_max_m),
             yaw_rad: asked.yaw_rad.clamp(-limits.yaw_max_rad, limits.yaw_max_rad),
         };
         self.counters.clamped_actions += u64::from(goal != asked);
@@ -286,14 +307,21 @@ impl<const N: usize> Controller<N> {
                 let joint = error.iamax();
                 let (error_rad, limit_rad) = (error[joint].abs(), dogs.tracking_max_rad);
                 if error_rad > limit_rad {
-                    self.latch(Fault::Tracking { joint: joint as u8, error_rad, limit_rad });
+                    self.latch(Fault::Tracking {
+                        joint: joint as u8,
+                        error_rad,
+                        limit_rad,
+                    });
                 }
             }
         }
         if self.phase == Phase::Policy {
             let age = now - self.heard_policy_at;
             if age > dogs.policy_silence_max {
-                self.latch(Fault::PolicySilent { age_ms: ms(age), limit_ms: ms(dogs.policy_silence_max) });
+                self.latch(Fault::PolicySilent {
+                    age_ms: ms(age),
+                    limit_ms: ms(dogs.policy_silence_max),
+                });
             }
         }
     }
@@ -306,7 +334,13 @@ impl<const N: usize> Controller<N> {
 
     fn command(&mut self, reference: &TcpReference) -> (Verdict<N>, SafetyReport) {
         let Some(command) = self.safety.command() else {
-            return (Verdict::Stop(StopCategory::Two), SafetyReport { fault: self.fault, ..Default::default() });
+            return (
+                Verdict::Stop(StopCategory::Two),
+                SafetyReport {
+                    fault: self.fault,
+                    ..Default::default()
+                },
+            );
         };
         let request = match self.phase {
             Phase::Faulted | Phase::Idle => safety::Request::Stop,
@@ -317,8 +351,12 @@ impl<const N: usize> Controller<N> {
                     &reference.velocity,
                     &reference.acceleration,
                 );
-                let joints = ik::differential(&self.chain, &command.q, &command.dq, &motion, &self.tuning);
-                safety::Request::Motion { dq: joints.dq, ddq: joints.ddq }
+                let joints =
+                    ik::differential(&self.chain, &command.q, &command.dq, &motion, &self.tuning);
+                safety::Request::Motion {
+                    dq: joints.dq,
+                    ddq: joints.ddq,
+                }
             }
         };
         self.safety.filter(request, self.fingers)
@@ -348,7 +386,9 @@ impl<const N: usize> Controller<N> {
         report: SafetyReport,
     ) -> Step<N> {
         let (command, stop) = match verdict {
-            Verdict::Move(command) => (Some((*command.q(), *command.dq(), command.fingers())), None),
+            Verdict::Move(command) => {
+                (Some((*command.q(), *command.dq(), command.fingers())), None)
+            }
             Verdict::Stop(category) => (None, Some(*category)),
         };
         Step {

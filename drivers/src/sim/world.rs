@@ -178,7 +178,8 @@ impl World {
         // The first object's position follows the arm's and fingers', and each has one number more than its twist.
         let dof = ARM_DOFS + (object.qpos - ARM_DOFS) / 7 * 6;
         // Not quite at rest, because a sleeping object would not notice.
-        self.data.qvel_mut()[dof..dof + 6].copy_from_slice(&[PUSH_SPEED, PUSH_SPEED, 0.0, 0.0, 0.0, 0.0]);
+        self.data.qvel_mut()[dof..dof + 6]
+            .copy_from_slice(&[PUSH_SPEED, PUSH_SPEED, 0.0, 0.0, 0.0, 0.0]);
         self.data.forward();
         self.take_snapshot();
     }
