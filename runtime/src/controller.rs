@@ -44,6 +44,7 @@ pub struct Watchdogs {
 #[derive(Clone, Debug)]
 pub struct ControllerConfig<const N: usize> {
     /// The task frame in the robot's base frame.
+    #[allow(non_snake_case)]
     pub T_base_task: Isometry3<f64>,
     pub period: Duration,
     pub goal: GoalLimits,
@@ -56,9 +57,9 @@ pub struct ControllerConfig<const N: usize> {
 }
 
 /// Pose error is corrected with this time constant's inverse, 1/s: fast against the actions, slow against the tick.
-const POSE_GAIN_PER_S: f64 = 20.0;
+const POSE_GAIN_PER_S: f64 = 30.0;
 /// The posture is restored slowly: it only has to keep the arm from wandering.
-const POSTURE_GAIN_PER_S: f64 = 2.0;
+const POSTURE_GAIN_PER_S: f64 = 1.0;
 
 /// What a person or the session asks of the controller.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -353,6 +354,10 @@ impl<const N: usize> Controller<N> {
                 );
                 let joints =
                     ik::differential(&self.chain, &command.q, &command.dq, &motion, &self.tuning);
+                // Where a joint is too slow, the reference waits on its path.
+                let behind = (1.0 - joints.speed_scale) * self.config.period.as_ticks() as f64;
+                self.setpoint
+                    .hold_back(Duration::from_ticks(behind as u64));
                 safety::Request::Motion {
                     dq: joints.dq,
                     ddq: joints.ddq,
