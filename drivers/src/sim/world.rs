@@ -35,8 +35,6 @@ const CATCH_UP_S: f64 = 1.0;
 const PUSH_REACH_M: f64 = 0.11;
 const PUSH_CLEAR_M: f64 = 0.06;
 const PUSH_TRIES: usize = 20;
-/// Speed of an object after it was displaced, m/s.
-const PUSH_SPEED: f64 = 0.02;
 
 pub struct World {
     scene: Arc<Scene>,
@@ -175,11 +173,8 @@ impl World {
             }
         }
         self.data.qpos_mut()[object.qpos..object.qpos + 2].copy_from_slice(&[to.x, to.y]);
-        // The first object's position follows the arm's and fingers', and each has one number more than its twist.
-        let dof = ARM_DOFS + (object.qpos - ARM_DOFS) / 7 * 6;
-        // Not quite at rest, because a sleeping object would not notice.
-        self.data.qvel_mut()[dof..dof + 6]
-            .copy_from_slice(&[PUSH_SPEED, PUSH_SPEED, 0.0, 0.0, 0.0, 0.0]);
+        // MuJoCo wakes a sleeping body whose position changed.
+        self.data.qvel_mut()[object.dof..object.dof + 6].fill(0.0);
         self.data.forward();
         self.take_snapshot();
     }
