@@ -1,6 +1,6 @@
 //! `cargo xtask demo`: from nothing to grasps seen.
 
-use crate::{Failure, native, process, system};
+use crate::{Failure, process};
 use std::path::Path;
 use std::{fs, io};
 
@@ -8,8 +8,7 @@ const LAUNCH_FILE: &str = "launch/robots/sim_iiwa14.toml";
 const BUILT: [&str; 3] = ["--release", "--package", "visuomotor"];
 
 pub fn run() -> Result<(), Failure> {
-    system::provide()?;
-    native::install(&crate::native_dir(), std::env::consts::ARCH)?;
+    crate::make_ready()?;
     process::run(process::cargo(&["build"]).args(BUILT))?;
 
     let out = Path::new("target/demo");

@@ -63,16 +63,20 @@ fn run(words: &[&str]) -> Result<(), Failure> {
 fn setup(options: &[&str]) -> Result<(), Failure> {
     let here = std::env::consts::ARCH;
     match options {
-        [] => {
-            system::provide()?;
-            native::install(&native_dir(), here)
-        }
+        [] => make_ready(),
         ["--into", dir] => native::install(Path::new(dir), here),
         ["--into", dir, "--arch", arch] | ["--arch", arch, "--into", dir] => {
             native::install(Path::new(dir), arch)
         }
         _ => Err(Failure::Unready(format!("expected\n\n{HELP}"))),
     }
+}
+
+/// Whatever a build on this machine needs.
+fn make_ready() -> Result<(), Failure> {
+    system::provide()?;
+    // Where `.cargo/config.toml` tells every build to look.
+    native::install(&root().join("target/native"), std::env::consts::ARCH)
 }
 
 /// The workspace's root.
@@ -82,11 +86,6 @@ fn root() -> PathBuf {
         .nth(2)
         .expect("launch/xtask lies two folders deep")
         .to_owned()
-}
-
-/// Where `.cargo/config.toml` tells every build to look.
-fn native_dir() -> PathBuf {
-    root().join("target/native")
 }
 
 #[cfg(test)]

@@ -61,7 +61,8 @@ fn fetch(wheel: &Wheel, arch: &str, dir: &Path, wheels: &Path) -> Result<PathBuf
             .arg("--dest")
             .arg(wheels)
             .arg(wheel.requirement),
-    )?;
+    )
+    .map_err(|failure| by_hand(failure, wheel, expected, wheels))?;
     found(wheels)?.ok_or_else(|| {
         Failure::Unready(format!(
             "the downloaded {} is not the pinned one: nothing in {} has the SHA-256 {expected}. Remove that folder \
@@ -70,6 +71,17 @@ fn fetch(wheel: &Wheel, arch: &str, dir: &Path, wheels: &Path) -> Result<PathBuf
             wheels.display()
         ))
     })
+}
+
+/// What to do where pip finds nothing, for example without a network.
+fn by_hand(failure: Failure, wheel: &Wheel, expected: &str, wheels: &Path) -> Failure {
+    let (Failure::Unready(text) | Failure::FellShort(text)) = failure;
+    Failure::Unready(format!(
+        "{text}\n\n{} was not fetched. If pip cannot reach an index from here, copy the wheel with the SHA-256\n\
+         {expected}\ninto {} and try again.",
+        wheel.requirement,
+        wheels.display()
+    ))
 }
 
 /// The system's Python if it has pip, else one of our own: Debian ships Python without pip.

@@ -1,4 +1,4 @@
-//! What the system itself must have: a C compiler, Python with pip, EGL for rendering without a screen.
+//! What the system itself must have: a C compiler, git, Python with pip, EGL for rendering without a screen.
 //!
 //! What is missing is named with the command that mends it, and installed where that is ours to do: as root on Debian.
 
@@ -6,7 +6,8 @@ use crate::{Failure, process};
 use std::process::Command;
 
 /// Everything, so that one command mends any lack.
-const PACKAGES: [&str; 7] = [
+const PACKAGES: [&str; 8] = [
+    "git",
     "gcc",
     "libc6-dev",
     "python3",
@@ -42,6 +43,9 @@ fn lacking() -> Vec<&'static str> {
     let mut lacking = Vec::new();
     if !process::succeeds("cc", &["--version"]) {
         lacking.push("a C compiler (cc)");
+    }
+    if !process::succeeds("git", &["--version"]) {
+        lacking.push("git");
     }
     if !process::succeeds("python3", &["--version"]) {
         lacking.push("python3");

@@ -3,7 +3,7 @@
 //! Every stage asks Cargo for the same profile, flags and workspace features, so that one build of the dependencies
 //! serves them all and plain `cargo test` afterwards. (The controller alone is the exception: that is its point.)
 
-use crate::{Failure, native, process, system};
+use crate::{Failure, process};
 use std::io::{BufRead, BufReader, Write};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
@@ -26,6 +26,7 @@ fn stages(extent: Extent) -> [Stage<'static>; 6] {
     }
     [
         ("format", vec!["fmt", "--all", "--check"]),
+        ("tidy", vec!["test", "--workspace", "--test", "tidy"]),
         (
             "lint",
             vec![
@@ -37,7 +38,6 @@ fn stages(extent: Extent) -> [Stage<'static>; 6] {
                 "warnings",
             ],
         ),
-        ("tidy", vec!["test", "--workspace", "--test", "tidy"]),
         ("examples in the docs", vec!["test", "--workspace", "--doc"]),
         (
             "controller without the simulator",
@@ -75,8 +75,7 @@ impl Tally {
 }
 
 pub fn run(extent: Extent) -> Result<(), Failure> {
-    system::provide()?;
-    native::install(&crate::native_dir(), std::env::consts::ARCH)?;
+    crate::make_ready()?;
     for (component, package) in [("fmt", "rustfmt"), ("clippy", "clippy")] {
         if !process::succeeds("cargo", &[component, "--version"]) {
             return Err(Failure::Unready(format!(
