@@ -41,10 +41,11 @@ pub struct Watchdogs {
     pub tracking_max_rad: f64,
 }
 
+// T_a_b is the field's own name for the pose of frame b in frame a.
+#[allow(non_snake_case)]
 #[derive(Clone, Debug)]
 pub struct ControllerConfig<const N: usize> {
     /// The task frame in the robot's base frame.
-    #[allow(non_snake_case)]
     pub T_base_task: Isometry3<f64>,
     pub period: Duration,
     pub goal: GoalLimits,
