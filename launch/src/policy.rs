@@ -7,9 +7,8 @@ use crate::source::InputError;
 use std::convert::Infallible;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
-use visuomotor_policies::manifest::GraphSpec;
+use visuomotor_policies::manifest::{GraphSpec, Manifest};
 use visuomotor_policies::{CemOverrides, PolicyConfig, PolicyKind, PolicyOpenError};
-use visuomotor_runtime::action::ActionScale;
 use visuomotor_runtime::episode::{Sha256, TextMap};
 use visuomotor_runtime::policy::Policy;
 
@@ -59,7 +58,7 @@ pub struct Identity {
 pub fn open(launch: &Launch, choice: Option<&PolicyChoice>) -> Result<OpenPolicy, InputError> {
     let Some(choice) = choice else {
         let directory = launch.source.path.parent().unwrap_or(Path::new(""));
-        return open_config(&launch.policy, directory, &launch.action)
+        return open_config(launch, &launch.policy, directory)
             .map_err(|error| in_launch_file(launch, &error));
     };
     let (kind, manifest) = match choice {
@@ -74,7 +73,7 @@ pub fn open(launch: &Launch, choice: Option<&PolicyChoice>) -> Result<OpenPolicy
         cem,
         hard_rules: false,
     };
-    open_config(&config, Path::new(""), &launch.action).map_err(|error| {
+    open_config(launch, &config, Path::new("")).map_err(|error| {
         InputError::file(
             config.manifest.as_deref().unwrap_or(Path::new("--policy")),
             error,
@@ -83,12 +82,13 @@ pub fn open(launch: &Launch, choice: Option<&PolicyChoice>) -> Result<OpenPolicy
 }
 
 fn open_config(
+    launch: &Launch,
     config: &PolicyConfig,
     directory: &Path,
-    scale: &ActionScale,
 ) -> Result<OpenPolicy, PolicyOpenError> {
     let identity = match config.read_manifest(directory)? {
         Some(manifest) => {
+            check_fit(launch, &manifest)?;
             let model = |graph: &GraphSpec| {
                 (
                     graph.file.get_ref().display().to_string(),
@@ -117,8 +117,49 @@ fn open_config(
             }
         }
     };
-    let policy = visuomotor_policies::open(config, directory, scale)?;
+    let policy = visuomotor_policies::open(config, directory, &launch.action)?;
     Ok(OpenPolicy { policy, identity })
+}
+
+/// What a policy was trained with and the robot does otherwise makes it blind, not merely worse.
+fn check_fit(launch: &Launch, manifest: &Manifest) -> Result<(), PolicyOpenError> {
+    let differs = |what: &str, policy: String, robot: String| {
+        let problem = format!(
+            "{} expects {what} = {policy}, the launch file says {robot}",
+            manifest.name
+        );
+        Err(PolicyOpenError::Config {
+            field: "manifest",
+            problem,
+        })
+    };
+    if manifest.rate_hz != launch.task.action_rate_hz {
+        let (policy, robot) = (manifest.rate_hz, launch.task.action_rate_hz);
+        return differs("task.action_rate_hz", policy.to_string(), robot.to_string());
+    }
+    #[cfg(feature = "sim")]
+    if let Some(scene) = &launch.scene {
+        let (mount, camera) = (&manifest.camera, &scene.camera);
+        let size = [manifest.image.width, manifest.image.height];
+        if size != camera.size_px {
+            let robot = format!("{:?}", camera.size_px);
+            return differs("scene.camera.size_px", format!("{size:?}"), robot);
+        }
+        for (key, policy, robot) in [
+            ("position_m", mount.position_m, camera.position_m),
+            ("target_m", mount.target_m, camera.target_m),
+        ] {
+            if policy != robot {
+                let key = format!("scene.camera.{key}");
+                return differs(&key, format!("{policy:?}"), format!("{robot:?}"));
+            }
+        }
+        if mount.fovy_deg != camera.fovy_deg {
+            let (policy, robot) = (mount.fovy_deg.to_string(), camera.fovy_deg.to_string());
+            return differs("scene.camera.fovy_deg", policy, robot);
+        }
+    }
+    Ok(())
 }
 
 fn in_launch_file(launch: &Launch, error: &PolicyOpenError) -> InputError {
