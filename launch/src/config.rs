@@ -73,6 +73,8 @@ pub struct Robot {
     pub tip_link: String,
     /// Posture in which a session starts and toward which redundancy is pulled.
     pub home_rad: [f64; JOINTS],
+    /// How fast redundancy pulls each joint toward `home_rad`; 0 leaves the joint to the task.
+    pub posture_gain_per_s: [f64; JOINTS],
 }
 
 impl Robot {
@@ -272,6 +274,9 @@ impl Tables {
             0.0,
             self.task.goal_yaw_max_rad,
         )?;
+        for (joint, gain) in self.robot.posture_gain_per_s.iter().enumerate() {
+            within(&format!("robot.posture_gain_per_s[{joint}]"), *gain, 0.0, 20.0)?;
+        }
         within("task.action_rate_hz", self.task.action_rate_hz, 0.5, 50.0)?;
         within(
             "task.steps_max",

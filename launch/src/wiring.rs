@@ -57,6 +57,7 @@ pub fn controller(launch: &Launch) -> Result<Controller<JOINTS>, WiringError> {
             tracking_max_rad: launch.watchdogs.tracking_rad_max,
         },
         posture: launch.home(),
+        posture_gain_per_s: launch.robot.posture_gain_per_s.into(),
         dq_max: launch.limits.dq_max(),
     };
     Ok(Controller::new(config, launch.chain.clone(), safety))

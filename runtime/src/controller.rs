@@ -18,7 +18,7 @@ use crate::safety::{self, Safety, SafetyReport, StopCategory, Verdict};
 use crate::setpoint::{Setpoint, SetpointLimits, TcpReference};
 use crate::step::{Counters, Phase, Step};
 use crate::units::{JointPositions, JointVelocities};
-use nalgebra::{Isometry3, Vector3};
+use nalgebra::{Isometry3, SVector, Vector3};
 
 /// Where an action's goal may lie, and how large one action may be.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -51,16 +51,15 @@ pub struct ControllerConfig<const N: usize> {
     pub goal: GoalLimits,
     pub setpoint: SetpointLimits,
     pub watchdogs: Watchdogs,
-    /// Where redundancy pulls the joints.
+    /// Where redundancy pulls the joints, and how fast each.
     pub posture: JointPositions<N>,
+    pub posture_gain_per_s: SVector<f64, N>,
     /// Above this the whole tool motion is slowed down, so that the tool stays on its path.
     pub dq_max: JointVelocities<N>,
 }
 
 /// Pose error is corrected with this time constant's inverse, 1/s: fast against the actions, slow against the tick.
 const POSE_GAIN_PER_S: f64 = 30.0;
-/// The posture is restored slowly: it only has to keep the arm from wandering.
-const POSTURE_GAIN_PER_S: f64 = 1.0;
 
 /// What a person or the session asks of the controller.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -120,7 +119,7 @@ impl<const N: usize> Controller<N> {
             setpoint: Setpoint::new(config.setpoint),
             tuning: Tuning {
                 posture: config.posture,
-                posture_gain_per_s: POSTURE_GAIN_PER_S,
+                posture_gain_per_s: config.posture_gain_per_s,
                 pose_gain_per_s: POSE_GAIN_PER_S,
                 dq_max: config.dq_max,
             },

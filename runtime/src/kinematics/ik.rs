@@ -15,8 +15,9 @@ use std::f64::consts::PI;
 pub struct Tuning<const N: usize> {
     /// The posture that the redundant joints drift toward.
     pub posture: JointPositions<N>,
-    /// How fast that drift is: velocity per position error.
-    pub posture_gain_per_s: f64,
+    /// How fast each joint drifts: velocity per position error. 0 for a joint that the task alone should place, such as
+    /// the last one of a tool that turns far: pulling it back would swing the elbow out.
+    pub posture_gain_per_s: SVector<f64, N>,
     /// Tool velocity per pose error.
     pub pose_gain_per_s: f64,
     /// When a joint would have to be faster than this, all slow down together, so that the tool stays on its path.
@@ -64,8 +65,8 @@ pub fn differential<const N: usize>(
         };
     };
     let posture_gain = tuning.posture_gain_per_s * rank;
-    let drift = (tuning.posture.0 - q.0) * posture_gain;
-    let drift_rate = dq.0 * -posture_gain;
+    let drift = (tuning.posture.0 - q.0).component_mul(&posture_gain);
+    let drift_rate = -dq.0.component_mul(&posture_gain);
 
     let twist = reference.twist + error * tuning.pose_gain_per_s;
     let twist_rate = reference.acceleration + (reference.twist - j * dq.0) * tuning.pose_gain_per_s;
@@ -267,7 +268,7 @@ mod tests {
     fn tuning() -> Tuning<7> {
         Tuning {
             posture: [0.0, 0.6, 0.0, -1.6, 0.0, 0.9, 0.0].into(),
-            posture_gain_per_s: 1.0,
+            posture_gain_per_s: SVector::repeat(1.0),
             pose_gain_per_s: 20.0,
             dq_max: JointVelocities(SVector::repeat(10.0)),
         }

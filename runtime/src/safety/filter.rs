@@ -456,7 +456,7 @@ mod tests {
     fn tuning(safety: &Safety<7>) -> Tuning<7> {
         Tuning {
             posture: home(),
-            posture_gain_per_s: 1.0,
+            posture_gain_per_s: SVector::repeat(1.0),
             pose_gain_per_s: 30.0,
             dq_max: safety.limits().dq_max(),
         }
