@@ -3,6 +3,9 @@
 //! Responsible for dispatching the command line and for the exit code. Start reading at [`cli`] for what can be asked,
 //! or at `visuomotor_runtime::control_loop` for the loop itself.
 
+// Most of the launch file and of the command line speaks to an arm, and the simulated one is the only one so far.
+#![cfg_attr(not(feature = "sim"), allow(dead_code))]
+
 #[cfg(feature = "sim")]
 mod batch;
 mod cli;
@@ -80,13 +83,20 @@ fn dispatch(command: &Command) -> Result<Grade, CommandError> {
     }
 }
 
+/// Without the simulator there is no arm to run: the launch file and its policy are still checked, and refused by name.
 #[cfg(not(feature = "sim"))]
 fn dispatch(command: &Command) -> Result<Grade, CommandError> {
-    match command {
-        Command::Run(_) | Command::Eval(_) | Command::CollectSim(_) => Err(CommandError::Input(
-            "this command needs the simulator, which this program was built without; build it with the feature `sim`"
-                .into(),
-        )),
-        Command::Policy(PolicyCommand::Check(args)) => policy_check::run(args),
-    }
+    let (path, choice) = match command {
+        Command::Run(args) => (&args.launch, &args.policy),
+        Command::Eval(args) => (&args.launch, &args.policy),
+        Command::CollectSim(args) => (&args.launch, &args.policy),
+        Command::Policy(PolicyCommand::Check(args)) => return policy_check::run(args),
+    };
+    let launch = config::Launch::read(path).map_err(CommandError::input)?;
+    wiring::controller(&launch).map_err(CommandError::input)?;
+    policy::open(&launch, choice.as_ref()).map_err(CommandError::input)?;
+    Err(CommandError::input(format!(
+        "{} needs the simulator, which this program was built without; build it with the feature `sim`",
+        path.display()
+    )))
 }
