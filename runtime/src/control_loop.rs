@@ -17,7 +17,7 @@ pub trait Exchange<const N: usize> {
     fn request(&mut self) -> Option<Request>;
     /// Passes on what the tick saw and did.
     fn publish(&mut self, outputs: &Outputs<N>);
-    /// Whether the loop should end: it does so with a stop of category 2.
+    /// Whether the loop should end: it does so when the arm has come to rest, with a stop of category 2.
     fn ended(&self) -> bool;
 }
 
@@ -29,13 +29,18 @@ pub async fn control<C: Clock, const N: usize>(
     exchange: &mut impl Exchange<N>,
 ) {
     let mut write_error = None;
-    while !exchange.ended() {
+    loop {
         let tick = ticker.tick().await;
+        let ending = exchange.ended();
         let inputs = Inputs {
             arm: arm.read(tick.due + tick.jitter),
             write_error,
             decision: exchange.decision(),
-            request: exchange.request(),
+            request: if ending {
+                Some(Request::End)
+            } else {
+                exchange.request()
+            },
         };
         let outputs = controller.step(tick, inputs);
         write_error = match outputs.verdict {
@@ -46,6 +51,9 @@ pub async fn control<C: Clock, const N: usize>(
             }
         };
         exchange.publish(&outputs);
+        if ending && outputs.is_stopped() {
+            break;
+        }
     }
     arm.stop(crate::safety::StopCategory::Two);
 }

@@ -14,7 +14,7 @@ use crate::kinematics::ik::{self, Tuning};
 use crate::kinematics::{Chain, pose};
 use crate::observation::{GripperObservation, TcpPose};
 use crate::policy::Decision;
-use crate::safety::{self, Safety, SafetyReport, StopCategory, Verdict};
+use crate::safety::{self, Intervention, Safety, SafetyReport, Verdict};
 use crate::setpoint::{Setpoint, SetpointLimits, TcpReference};
 use crate::step::{Counters, Phase, Step};
 use crate::units::{JointPositions, JointVelocities};
@@ -69,8 +69,10 @@ pub enum Request {
     Approach(TcpPose),
     /// From now on decisions move the tool.
     StartPolicy,
-    /// A person has seen the fault and wants to go on from where the arm stands.
+    /// A person has seen the fault and wants to go on from where the arm stands. Ignored while the arm still decelerates.
     ClearFault,
+    /// Come to rest as fast as the limits allow; nothing moves the arm afterwards.
+    End,
 }
 
 /// Everything that one tick may depend on.
@@ -91,6 +93,16 @@ pub struct Outputs<const N: usize> {
     pub step: Step<N>,
 }
 
+impl<const N: usize> Outputs<N> {
+    /// Whether a stop has come to its end; false while the arm is free to move, even where it does not.
+    pub fn is_stopped(&self) -> bool {
+        match self.verdict {
+            Verdict::Move(_) => self.step.report.intervention == Intervention::Stopped,
+            Verdict::Stop(_) => true,
+        }
+    }
+}
+
 pub struct Controller<const N: usize> {
     config: ControllerConfig<N>,
     chain: Chain<N>,
@@ -99,18 +111,39 @@ pub struct Controller<const N: usize> {
     tuning: Tuning<N>,
     phase: Phase,
     fault: Option<Fault>,
+    /// [`Request::End`] has come.
+    ending: bool,
+    /// The last tick's [`Outputs::is_stopped`].
+    stopped: bool,
     goal: TcpPose,
     fingers: Fingers,
     newest: Option<ArmState<N>>,
+    /// The first tick: an arm that has never answered is silent since then.
+    began: Option<Instant>,
+    /// The newest tick whose command did not fail to leave.
+    wrote_at: Instant,
     /// Number of the decision that is due next, and when silence began.
-    next_decision: u32,
+    next_decision: u64,
     heard_policy_at: Instant,
     counters: Counters,
     tick: u64,
 }
 
 impl<const N: usize> Controller<N> {
+    /// # Panics
+    /// When the goal's limits leave no room.
     pub fn new(config: ControllerConfig<N>, chain: Chain<N>, safety: Safety<N>) -> Self {
+        let GoalLimits {
+            position_min_m: low,
+            position_max_m: high,
+            yaw_max_rad,
+            ..
+        } = config.goal;
+        assert!(
+            low.iter().zip(&high).all(|(low, high)| low <= high) && yaw_max_rad >= 0.0,
+            "no room for goals: {:?}",
+            config.goal
+        );
         let origin = TcpPose {
             position_m: Vector3::zeros(),
             yaw_rad: 0.0,
@@ -128,9 +161,13 @@ impl<const N: usize> Controller<N> {
             safety,
             phase: Phase::Idle,
             fault: None,
+            ending: false,
+            stopped: false,
             goal: origin,
             fingers: Fingers::Open,
             newest: None,
+            began: None,
+            wrote_at: Instant::from_ticks(0),
             next_decision: 0,
             heard_policy_at: Instant::from_ticks(0),
             counters: Counters::default(),
@@ -145,6 +182,10 @@ impl<const N: usize> Controller<N> {
     pub fn step(&mut self, tick: Tick, inputs: Inputs<N>) -> Outputs<N> {
         let now = tick.due + tick.jitter;
         self.counters.missed_ticks += tick.missed;
+        // Before sensing: what is still wrong latches again, and motion goes on from this tick's measured pose.
+        if inputs.request == Some(Request::ClearFault) {
+            self.clear();
+        }
         self.sense(now, &inputs);
         if let Some(request) = inputs.request {
             self.obey(now, request);
@@ -160,49 +201,53 @@ impl<const N: usize> Controller<N> {
         }
         let step = self.record(tick, inputs.arm.ok(), reference.pose, &verdict, report);
         self.tick += 1;
-        Outputs {
+        let outputs = Outputs {
             verdict,
             observation: self.observe(),
             step,
-        }
+        };
+        self.stopped = outputs.is_stopped();
+        outputs
     }
 
     fn sense(&mut self, now: Instant, inputs: &Inputs<N>) {
+        self.began.get_or_insert(now);
         match inputs.arm {
-            Ok(state) if state.q.is_finite() && state.dq.is_finite() => {
-                let reused = self
-                    .newest
-                    .is_some_and(|last| last.sampled_at == state.sampled_at);
-                self.counters.reused_samples += u64::from(reused);
-                self.newest = Some(state);
-            }
-            Ok(state) => {
+            Ok(state) => match not_finite(&state) {
+                None => self.take(now, state),
+                Some(joint) => {
+                    self.counters.failed_reads += 1;
+                    self.latch(Fault::EncoderNotFinite { joint });
+                }
+            },
+            Err(error) => {
                 self.counters.failed_reads += 1;
-                let joint = state
-                    .q
-                    .0
-                    .iter()
-                    .zip(&state.dq.0)
-                    .position(|(q, dq)| !(q + dq).is_finite());
-                self.latch(Fault::EncoderNotFinite {
-                    joint: joint.unwrap_or(0) as u8,
-                });
+                self.latch_drive(error);
             }
-            Err(ArmError::Drive { code }) => self.latch(Fault::Drive { code }),
-            Err(_) => self.counters.failed_reads += 1,
         }
-        if let Some(ArmError::Drive { code }) = inputs.write_error {
-            self.latch(Fault::Drive { code });
-        }
-        if self.phase == Phase::Idle && self.newest.is_some() {
-            self.start(now);
+        match inputs.write_error {
+            None => self.wrote_at = now,
+            Some(error) => self.latch_drive(error),
         }
     }
 
-    /// First command equals the measured pose: arms the safety filter there, at rest.
-    fn start(&mut self, now: Instant) {
-        let Some(state) = self.newest else { return };
-        match self.safety.arm(&state) {
+    fn take(&mut self, now: Instant, state: ArmState<N>) {
+        let reused = self
+            .newest
+            .is_some_and(|last| last.sampled_at == state.sampled_at);
+        self.counters.reused_samples += u64::from(reused);
+        self.newest = Some(state);
+        if self.phase == Phase::Idle {
+            self.start(now, &state);
+        }
+    }
+
+    /// First command equals the measured pose: arms the safety filter there, at rest. Never at a pose that was.
+    fn start(&mut self, now: Instant, state: &ArmState<N>) {
+        if self.age(now, state.sampled_at) > self.config.watchdogs.arm_silence_max {
+            return;
+        }
+        match self.safety.arm(state) {
             Ok(()) => {
                 self.goal = self.tool(&state.q);
                 match self.setpoint.reset(now, self.goal) {
@@ -214,17 +259,27 @@ impl<const N: usize> Controller<N> {
         }
     }
 
+    /// A moving arm first comes to rest: starting from there would tear the motion off.
+    fn clear(&mut self) {
+        if self.phase == Phase::Faulted && self.stopped {
+            self.fault = None;
+            self.phase = Phase::Idle;
+        }
+    }
+
     fn obey(&mut self, now: Instant, request: Request) {
         match (request, self.phase) {
-            (Request::ClearFault, Phase::Faulted) => {
-                self.fault = None;
-                self.phase = Phase::Idle;
-                self.start(now);
+            (Request::End, phase) => {
+                self.ending = true;
+                if matches!(phase, Phase::Approach | Phase::Policy) {
+                    self.phase = Phase::Hold;
+                }
             }
+            _ if self.ending => {}
             (Request::Approach(goal), Phase::Hold | Phase::Approach | Phase::Policy) => {
                 self.phase = Phase::Approach;
                 self.fingers = Fingers::Open;
-                self.set_goal(now, goal);
+                self.go_to(now, self.within_reach(goal));
             }
             (Request::StartPolicy, Phase::Hold | Phase::Approach) => {
                 self.phase = Phase::Policy;
@@ -233,7 +288,7 @@ impl<const N: usize> Controller<N> {
             }
             (Request::Hold, Phase::Approach | Phase::Policy) => {
                 self.phase = Phase::Hold;
-                self.set_goal(now, self.setpoint.sample(now).pose);
+                self.go_to(now, self.setpoint.sample(now).pose);
             }
             _ => {}
         }
@@ -242,7 +297,8 @@ impl<const N: usize> Controller<N> {
     fn act(&mut self, now: Instant, decision: Decision) {
         let age = now.checked_duration_since(decision.frame_captured_at);
         let fresh = age.is_some_and(|age| age <= self.config.watchdogs.frame_age_max);
-        if self.phase != Phase::Policy || decision.step < self.next_decision || !fresh {
+        let number = u64::from(decision.step);
+        if self.phase != Phase::Policy || number < self.next_decision || !fresh {
             self.counters.late_decisions += 1;
             return;
         }
@@ -250,7 +306,7 @@ impl<const N: usize> Controller<N> {
             self.latch(Fault::ActionNotFinite);
             return;
         }
-        self.next_decision = decision.step + 1;
+        self.next_decision = number + 1;
         self.heard_policy_at = now;
         match decision.action.verb {
             Verb::Move => {}
@@ -261,34 +317,40 @@ impl<const N: usize> Controller<N> {
                 return;
             }
         }
-        let asked = self.displaced(&decision.action);
-        self.set_goal(now, asked);
+        let (goal, clamped) = self.displaced(&decision.action);
+        self.counters.clamped_actions += u64::from(clamped);
+        self.go_to(now, goal);
     }
 
-    /// The goal after `action`, with the action cut to its scale.
-    fn displaced(&mut self, action: &Action) -> TcpPose {
+    /// The goal after `action`, and whether scale or reach cut it.
+    fn displaced(&self, action: &Action) -> (TcpPose, bool) {
         let scale = self.config.goal.scale;
         let cut = scale.action(scale.motion(action), action.verb);
         let difference = (cut.translation_m - action.translation_m)
             .amax()
             .max((cut.yaw_rad - action.yaw_rad).abs());
-        self.counters.clamped_actions += u64::from(difference > 1e-9);
-        TcpPose {
+        let asked = TcpPose {
             position_m: self.goal.position_m + cut.translation_m,
             yaw_rad: self.goal.yaw_rad + cut.yaw_rad,
+        };
+        let goal = self.within_reach(asked);
+        (goal, difference > 1e-9 || goal != asked)
+    }
+
+    /// The nearest pose where a goal may lie. What is not finite stays so, for [`Setpoint`] to refuse.
+    fn within_reach(&self, asked: TcpPose) -> TcpPose {
+        let limits = &self.config.goal;
+        TcpPose {
+            // Not `sup` and `inf`: they turn NaN into a corner.
+            position_m: Vector3::from_fn(|axis, _| {
+                let (low, high) = (limits.position_min_m[axis], limits.position_max_m[axis]);
+                asked.position_m[axis].clamp(low, high)
+            }),
+            yaw_rad: asked.yaw_rad.clamp(-limits.yaw_max_rad, limits.yaw_max_rad),
         }
     }
 
-    fn set_goal(&mut self, now: Instant, asked: TcpPose) {
-        let limits = &self.config.goal;
-        let goal = TcpPose {
-            position_m: asked
-                .position_m
-                .sup(&limits.position_min_m)
-                .inf(&limits.position_max_m),
-            yaw_rad: asked.yaw_rad.clamp(-limits.yaw_max_rad, limits.yaw_max_rad),
-        };
-        self.counters.clamped_actions += u64::from(goal != asked);
+    fn go_to(&mut self, now: Instant, goal: TcpPose) {
         if self.setpoint.retarget(now, goal).is_ok() {
             self.goal = goal;
         } else {
@@ -298,32 +360,51 @@ impl<const N: usize> Controller<N> {
 
     fn watch(&mut self, now: Instant) {
         let dogs = self.config.watchdogs;
-        if let Some(state) = self.newest {
-            let age = age(now, state.sampled_at, self.config.period);
-            if age > dogs.arm_silence_max {
-                self.latch(Fault::ArmLinkLost { age_ms: ms(age) });
-            }
-            if let Some(command) = self.safety.command() {
-                let error = command.q.0 - state.q.0;
-                let joint = error.iamax();
-                let (error_rad, limit_rad) = (error[joint].abs(), dogs.tracking_max_rad);
-                if error_rad > limit_rad {
-                    self.latch(Fault::Tracking {
-                        joint: joint as u8,
-                        error_rad,
-                        limit_rad,
-                    });
-                }
+        let heard_arm_at = self
+            .newest
+            .map_or(self.began.unwrap_or(now), |state| state.sampled_at);
+        let age = self
+            .age(now, heard_arm_at)
+            .max(self.age(now, self.wrote_at));
+        if age > dogs.arm_silence_max {
+            self.latch(Fault::ArmLinkLost { age_ms: ms(age) });
+        }
+        if let (Some(state), Some(command)) = (self.newest, self.safety.command()) {
+            let error = command.q.0 - state.q.0;
+            let joint = error.iamax();
+            let (error_rad, limit_rad) = (error[joint].abs(), dogs.tracking_max_rad);
+            if error_rad > limit_rad {
+                self.latch(Fault::Tracking {
+                    joint: joint as u8,
+                    error_rad,
+                    limit_rad,
+                });
             }
         }
         if self.phase == Phase::Policy {
-            let age = now - self.heard_policy_at;
+            let age = self.age(now, self.heard_policy_at);
             if age > dogs.policy_silence_max {
                 self.latch(Fault::PolicySilent {
                     age_ms: ms(age),
                     limit_ms: ms(dogs.policy_silence_max),
                 });
             }
+        }
+    }
+
+    /// How old is what was heard at `heard_at`. The arm is read after the tick has begun, so a stamp may lie ahead by
+    /// less than a period; one from further in the future is a broken clock, and counts as infinitely old.
+    fn age(&self, now: Instant, heard_at: Instant) -> Duration {
+        match now.checked_duration_since(heard_at) {
+            Some(age) => age,
+            None if heard_at <= now + self.config.period => Duration::ZERO,
+            None => Duration::from_ticks(u64::MAX),
+        }
+    }
+
+    fn latch_drive(&mut self, error: ArmError) {
+        if let ArmError::Drive { code } = error {
+            self.latch(Fault::Drive { code });
         }
     }
 
@@ -335,16 +416,11 @@ impl<const N: usize> Controller<N> {
 
     fn command(&mut self, reference: &TcpReference) -> (Verdict<N>, SafetyReport) {
         let Some(command) = self.safety.command() else {
-            return (
-                Verdict::Stop(StopCategory::Two),
-                SafetyReport {
-                    fault: self.fault,
-                    ..Default::default()
-                },
-            );
+            return self.safety.filter(safety::Request::Stop, self.fingers);
         };
         let request = match self.phase {
             Phase::Faulted | Phase::Idle => safety::Request::Stop,
+            _ if self.ending => safety::Request::Stop,
             Phase::Hold | Phase::Approach | Phase::Policy => {
                 let motion = pose::tool_motion(
                     &self.config.T_base_task,
@@ -356,8 +432,7 @@ impl<const N: usize> Controller<N> {
                     ik::differential(&self.chain, &command.q, &command.dq, &motion, &self.tuning);
                 // Where a joint is too slow, the reference waits on its path.
                 let behind = (1.0 - joints.speed_scale) * self.config.period.as_ticks() as f64;
-                self.setpoint
-                    .hold_back(Duration::from_ticks(behind as u64));
+                self.setpoint.hold_back(Duration::from_ticks(behind as u64));
                 safety::Request::Motion {
                     dq: joints.dq,
                     ddq: joints.ddq,
@@ -413,16 +488,20 @@ impl<const N: usize> Controller<N> {
     }
 }
 
-/// How old a sample is. The arm is read after the tick has begun, so a stamp may lie ahead by less than `ahead_max`;
-/// one from further in the future is a broken clock, and counts as infinitely old.
-fn age(now: Instant, sampled_at: Instant, ahead_max: Duration) -> Duration {
-    match now.checked_duration_since(sampled_at) {
-        Some(age) => age,
-        None if sampled_at <= now + ahead_max => Duration::from_ticks(0),
-        None => Duration::from_ticks(u64::MAX),
-    }
+/// The first joint whose measurement is not finite; the fingers count as the one after the last.
+fn not_finite<const N: usize>(state: &ArmState<N>) -> Option<u8> {
+    let joint = |i: usize| !(state.q[i].is_finite() && state.dq[i].is_finite());
+    let fingers = !state.aperture_m.is_finite();
+    (0..N)
+        .find(|&i| joint(i))
+        .or(fingers.then_some(N))
+        .map(|i| i as u8)
 }
 
 fn ms(span: Duration) -> f64 {
     span.as_nanos() as f64 * 1e-6
 }
+
+#[cfg(test)]
+#[path = "controller_tests.rs"]
+mod tests;
