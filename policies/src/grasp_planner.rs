@@ -8,7 +8,7 @@ use crate::task::{
     TRAY_WALL_M, Workspace,
 };
 use nalgebra::{Vector2, Vector3};
-use visuomotor_runtime::observation::SceneTruth;
+use visuomotor_runtime::observation::{ObjectTruth, SceneTruth};
 
 /// Gripper angles that are tried, evenly spaced over half a turn.
 const ANGLES: usize = 18;
@@ -104,110 +104,201 @@ impl Rectangle {
     }
 }
 
-struct Shape {
+/// What of an object matters to a gripper that wants another one.
+struct Obstacle {
     extents: [Extent; ANGLES],
     top_m: f64,
+}
+
+impl Obstacle {
+    fn of(object: &ObjectTruth) -> Self {
+        let along = |direction: Vector2<f64>| {
+            Extent::of(object.points_m.iter().map(|p| p.xy().dot(&direction)))
+        };
+        Self {
+            extents: std::array::from_fn(|k| along(closing_direction(k))),
+            top_m: Extent::of(object.points_m.iter().map(|p| p.z)).max,
+        }
+    }
 }
 
 /// One grasp for each object of `truth`, in its order; `None` for an object without points. `yaw_now_rad` is the
 /// gripper's angle: of two equal grasps the nearer angle wins.
 pub fn plan(truth: &SceneTruth, yaw_now_rad: f64, workspace: &Workspace) -> Vec<Option<Grasp>> {
-    let shapes: Vec<Shape> = truth
-        .objects
-        .iter()
-        .map(|object| Shape {
-            extents: std::array::from_fn(|k| {
-                let direction = closing_direction(k);
-                Extent::of(object.points_m.iter().map(|p| p.xy().dot(&direction)))
-            }),
-            top_m: Extent::of(object.points_m.iter().map(|p| p.z)).max,
-        })
-        .collect();
-    let grasp = |(i, object): (usize, &visuomotor_runtime::observation::ObjectTruth)| {
-        let z = Extent::of(object.points_m.iter().map(|p| p.z));
-        if !z.width().is_finite() {
-            return None;
-        }
-        let tip_m = (z.max - DEPTH_M)
-            .min(z.centre() - 0.005)
-            .max(workspace.z_min_m);
-        let others = || {
-            shapes
-                .iter()
-                .enumerate()
-                .filter(|(j, _)| *j != i)
-                .map(|(_, shape)| shape)
-        };
-        let mut best: Option<Grasp> = None;
-        for k in 0..ANGLES {
-            let u = closing_direction(k);
-            let v = Vector2::new(u.y, -u.x);
-            // Only what lies above the fingertips gets between them.
-            let held = || {
-                object
-                    .points_m
-                    .iter()
-                    .filter(|p| p.z > tip_m - 0.005)
-                    .map(|p| p.xy())
-            };
-            let (along_u, along_v) = (
-                Extent::of(held().map(|p| p.dot(&u))),
-                Extent::of(held().map(|p| p.dot(&v))),
-            );
-            let wanted = u * along_u.centre() + v * along_v.centre();
-            let centre = wanted.map(|x| x.clamp(-workspace.xy_max_m, workspace.xy_max_m));
-            let miss = centre - wanted;
-            let mut cost = along_u.width() + 0.012 * wrap_yaw(yaw_rad(k) - yaw_now_rad).abs();
-            cost += if along_u.width() > WIDTH_MAX_M {
-                0.2
-            } else {
-                0.0
-            };
-            cost += 6.0 * miss.dot(&u).abs() + 3.0 * miss.dot(&v).abs();
-            let fingers = [-1.0, 1.0].map(|side| Rectangle {
-                centre: centre + u * side * 0.5 * (APERTURE_MAX_M + FINGER_THICKNESS_M),
-                u,
-                half_u: 0.5 * FINGER_THICKNESS_M,
-                half_v: 0.5 * FINGER_WIDTH_M,
-            });
-            for finger in &fingers {
-                let mut overlap = others()
-                    .filter(|other| other.top_m > tip_m)
-                    .map(|other| -finger.distance_to(&other.extents))
-                    .fold(f64::NEG_INFINITY, f64::max);
-                if tip_m < TRAY_WALL_M + 0.002 {
-                    overlap = overlap.max(finger.beyond_walls());
-                }
-                cost += if overlap > -CLEARANCE_M {
-                    0.06 + 2.0 * (overlap + CLEARANCE_M)
-                } else {
-                    0.0
-                };
-            }
-            let palm = Rectangle {
-                centre,
-                u,
-                half_u: PALM_HALF_M[0],
-                half_v: PALM_HALF_M[1],
-            };
-            let blocked = others()
-                .any(|o| o.top_m > tip_m + PALM_HEIGHT_M && palm.distance_to(&o.extents) < 0.0);
-            cost += if blocked { 0.2 } else { 0.0 };
-            if best.is_none_or(|b| cost < b.cost) {
-                best = Some(Grasp {
-                    position_m: Vector3::new(centre.x, centre.y, tip_m),
-                    yaw_rad: wrap_yaw(yaw_rad(k)),
-                    cost,
-                    top_m: z.max,
-                });
-            }
-        }
-        // Out of the tray, or still in the air.
-        let lost = z.min < -0.02 || z.min > 0.06;
-        best.map(|b| Grasp {
-            cost: b.cost + if lost { 0.3 } else { 0.0 },
-            ..b
-        })
+    let obstacles: Vec<Obstacle> = truth.objects.iter().map(Obstacle::of).collect();
+    let best = |(i, object): (usize, &ObjectTruth)| {
+        let others: Vec<&Obstacle> = obstacles
+            .iter()
+            .enumerate()
+            .filter(|(j, _)| *j != i)
+            .map(|(_, o)| o)
+            .collect();
+        (0..ANGLES)
+            .filter_map(|k| {
+                let turn_cost = 0.012 * wrap_yaw(yaw_rad(k) - yaw_now_rad).abs();
+                let grasp = grasp_at(object, k, &others, workspace)?;
+                Some(Grasp {
+                    cost: grasp.cost + turn_cost,
+                    ..grasp
+                })
+            })
+            .min_by(|a, b| a.cost.total_cmp(&b.cost))
     };
-    truth.objects.iter().enumerate().map(grasp).collect()
+    truth.objects.iter().enumerate().map(best).collect()
+}
+
+/// The grasp of `object` with the gripper at angle `k`, centred on what will be between the fingers.
+fn grasp_at(
+    object: &ObjectTruth,
+    k: usize,
+    others: &[&Obstacle],
+    workspace: &Workspace,
+) -> Option<Grasp> {
+    let z = Extent::of(object.points_m.iter().map(|p| p.z));
+    if !z.width().is_finite() {
+        return None;
+    }
+    let tip_m = (z.max - DEPTH_M)
+        .min(z.centre() - 0.005)
+        .max(workspace.z_min_m);
+    let u = closing_direction(k);
+    let v = Vector2::new(u.y, -u.x);
+    // Only what lies above the fingertips gets between them; of an object below the floor, take the upper half.
+    let above_m = (tip_m - 0.005).min(z.centre());
+    let held = |axis: Vector2<f64>| {
+        let points = object.points_m.iter().filter(|p| p.z >= above_m);
+        Extent::of(points.map(|p| p.xy().dot(&axis)))
+    };
+    let (along_u, along_v) = (held(u), held(v));
+    let wanted = u * along_u.centre() + v * along_v.centre();
+    let centre = wanted.map(|x| x.clamp(-workspace.xy_max_m, workspace.xy_max_m));
+    let miss = centre - wanted;
+
+    let mut cost = along_u.width() + 6.0 * miss.dot(&u).abs() + 3.0 * miss.dot(&v).abs();
+    if along_u.width() > WIDTH_MAX_M {
+        cost += 0.2;
+    }
+    // Out of the tray, or still in the air.
+    if z.min < -0.02 || z.min > 0.06 {
+        cost += 0.3;
+    }
+    Some(Grasp {
+        position_m: Vector3::new(centre.x, centre.y, tip_m),
+        yaw_rad: wrap_yaw(yaw_rad(k)),
+        cost: cost + collision_cost(centre, u, tip_m, others),
+        top_m: z.max,
+    })
+}
+
+/// What open fingers and palm would hit on the way down to `tip_m`, as cost.
+fn collision_cost(centre: Vector2<f64>, u: Vector2<f64>, tip_m: f64, others: &[&Obstacle]) -> f64 {
+    let mut cost = 0.0;
+    for side in [-1.0, 1.0] {
+        let finger = Rectangle {
+            centre: centre + u * side * 0.5 * (APERTURE_MAX_M + FINGER_THICKNESS_M),
+            u,
+            half_u: 0.5 * FINGER_THICKNESS_M,
+            half_v: 0.5 * FINGER_WIDTH_M,
+        };
+        let mut overlap = others
+            .iter()
+            .filter(|other| other.top_m > tip_m)
+            .map(|other| -finger.distance_to(&other.extents))
+            .fold(f64::NEG_INFINITY, f64::max);
+        if tip_m < TRAY_WALL_M + 0.002 {
+            overlap = overlap.max(finger.beyond_walls());
+        }
+        if overlap > -CLEARANCE_M {
+            cost += 0.06 + 2.0 * (overlap + CLEARANCE_M);
+        }
+    }
+    let [half_u, half_v] = PALM_HALF_M;
+    let palm = Rectangle {
+        centre,
+        u,
+        half_u,
+        half_v,
+    };
+    let hits_palm =
+        |o: &&Obstacle| o.top_m > tip_m + PALM_HEIGHT_M && palm.distance_to(&o.extents) < 0.0;
+    if others.iter().any(hits_palm) {
+        cost + 0.2
+    } else {
+        cost
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::f64::consts::FRAC_PI_2;
+
+    /// A box with these half sizes, standing on the floor.
+    fn block(centre: [f64; 2], half: [f64; 3]) -> ObjectTruth {
+        let sign = |corner: usize, bit: usize| if corner >> bit & 1 == 1 { 1.0 } else { -1.0 };
+        let points_m = (0..8)
+            .map(|c| {
+                let [x, y] = [0, 1].map(|axis| centre[axis] + sign(c, axis) * half[axis]);
+                Vector3::new(x, y, half[2] * (1.0 + sign(c, 2)))
+            })
+            .collect();
+        ObjectTruth {
+            points_m,
+            bottom_m: 0.0,
+            near_gripper: false,
+        }
+    }
+
+    fn first(objects: Vec<ObjectTruth>) -> Grasp {
+        plan(&SceneTruth { objects }, 0.0, &Workspace::default())[0].unwrap()
+    }
+
+    #[test]
+    fn closes_across_the_narrow_side_in_the_middle() {
+        for (half, yaw_rad) in [([0.03, 0.01, 0.02], 0.0), ([0.01, 0.03, 0.02], FRAC_PI_2)] {
+            let grasp = first(vec![block([0.04, -0.02], half)]);
+            assert!(wrap_yaw(grasp.yaw_rad - yaw_rad).abs() < 0.2, "{grasp:?}");
+            assert!((grasp.position_m.xy() - Vector2::new(0.04, -0.02)).norm() < 1e-9);
+            assert!(grasp.position_m.z > 0.0 && grasp.position_m.z < 0.02);
+            assert!(grasp.cost < 0.05 && (grasp.top_m - 0.04).abs() < 1e-12);
+        }
+    }
+
+    #[test]
+    fn turns_away_from_a_neighbour() {
+        let cube = || block([0.0, 0.0], [0.015; 3]);
+        let alone = first(vec![cube()]);
+        let beside = first(vec![cube(), block([0.0, 0.045], [0.015; 3])]);
+        assert!(alone.yaw_rad.abs() < 0.2, "{alone:?}");
+        // Fingers left and right now, not front and back.
+        assert!((beside.yaw_rad.abs() - FRAC_PI_2).abs() < 0.4, "{beside:?}");
+        assert!(beside.cost > alone.cost);
+    }
+
+    #[test]
+    fn a_low_neighbour_matters_only_where_the_fingers_reach() {
+        let tall = || block([0.0, 0.0], [0.015, 0.015, 0.04]);
+        let low = block([0.0, 0.045], [0.015, 0.015, 0.01]);
+        assert_eq!(first(vec![tall(), low]), first(vec![tall()]));
+    }
+
+    #[test]
+    fn keeps_its_fingers_off_the_walls() {
+        // At the wall y = 0.14, fingers in front and behind would need y = 0.16.
+        let grasp = first(vec![block([0.0, 0.11], [0.02, 0.012, 0.015])]);
+        assert!((grasp.yaw_rad.abs() - FRAC_PI_2).abs() < 0.4, "{grasp:?}");
+        assert!(grasp.position_m.y <= Workspace::default().xy_max_m);
+    }
+
+    #[test]
+    fn what_cannot_be_grasped_is_expensive_or_nothing() {
+        assert!(first(vec![block([0.0, 0.0], [0.05, 0.05, 0.02])]).cost > 0.2);
+        let mut lost = block([0.0, 0.0], [0.015; 3]);
+        lost.points_m.iter_mut().for_each(|p| p.z -= 0.5);
+        assert!(first(vec![lost]).cost > 0.2);
+        let nothing = SceneTruth {
+            objects: vec![ObjectTruth::default()],
+        };
+        assert_eq!(plan(&nothing, 0.0, &Workspace::default()), vec![None]);
+    }
 }

@@ -3,7 +3,7 @@
 //! Responsible for reading it and for checking that it agrees with itself and with this code. Not responsible for
 //! running the graphs ([`crate::model`]).
 
-use crate::cem::CemConfig;
+use crate::cem::{CemConfig, SAMPLES_MIN};
 use crate::error::{Place, PolicyOpenError};
 use crate::features::STATE_LAYOUT;
 use crate::task::Workspace;
@@ -45,6 +45,127 @@ struct Raw {
     head: GraphSpec,
     self_test: Spanned<SelfTest>,
     lineage: toml::Table,
+}
+
+impl Raw {
+    /// The first value that cannot be: its offset in the text, its field, and what is wrong.
+    fn problem(&self) -> Option<(usize, &'static str, String)> {
+        let format = self.format.get_ref();
+        let rate_hz = self.rate_hz.get_ref();
+        let image = self.image.get_ref();
+        let scale = self.action_scale.get_ref();
+        let workspace = self.workspace.get_ref();
+        let cem = self.cem.get_ref().problem();
+        let test = self.self_test.get_ref();
+        let values = match self.kind {
+            CriticKind::Q => 4,
+            CriticKind::Grasp => 1,
+        };
+        let hex = |sha256: &Spanned<String>| {
+            let digits = sha256.get_ref().as_bytes();
+            digits.len() == 64
+                && digits
+                    .iter()
+                    .all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'))
+        };
+        let not_hex = || "write 64 lower-case hexadecimal digits".to_string();
+        let checks = [
+            (
+                *format == FORMAT,
+                self.format.span(),
+                "format",
+                format!("this program reads manifests of format {FORMAT}, not {format}"),
+            ),
+            (
+                rate_hz.is_finite() && *rate_hz > 0.0,
+                self.rate_hz.span(),
+                "rate_hz",
+                format!("{rate_hz} is not a rate; write actions a second, above 0"),
+            ),
+            (
+                *self.max_steps.get_ref() > 0,
+                self.max_steps.span(),
+                "max_steps",
+                "an episode has at least one step".into(),
+            ),
+            (
+                *self.state.get_ref() == STATE_LAYOUT,
+                self.state.span(),
+                "state",
+                format!(
+                    "this program gives {STATE_LAYOUT:?}; the policy was trained on another state"
+                ),
+            ),
+            (
+                image.encoding == "rgb8",
+                self.image.span(),
+                "image.encoding",
+                format!("`{}` is unknown; only `rgb8` is", image.encoding),
+            ),
+            (
+                image.normalisation == "in-graph",
+                self.image.span(),
+                "image.normalisation",
+                format!("`{}` is unknown; only `in-graph` is", image.normalisation),
+            ),
+            (
+                (1..=2048).contains(&image.width) && (1..=2048).contains(&image.height),
+                self.image.span(),
+                "image",
+                "width and height are from 1 to 2048 pixels".into(),
+            ),
+            (
+                [scale.xy_m, scale.z_m, scale.yaw_rad]
+                    .iter()
+                    .all(|s| s.is_finite() && *s > 0.0),
+                self.action_scale.span(),
+                "action_scale",
+                "every scale is above 0".into(),
+            ),
+            (
+                workspace.xy_max_m > 0.0
+                    && workspace.z_min_m < workspace.z_max_m
+                    && workspace.yaw_max_rad >= std::f64::consts::FRAC_PI_2,
+                self.workspace.span(),
+                "workspace",
+                "needs xy_max_m > 0, z_min_m < z_max_m and yaw_max_rad >= pi/2".into(),
+            ),
+            (
+                cem.is_none(),
+                self.cem.span(),
+                "cem",
+                cem.unwrap_or_default(),
+            ),
+            (
+                test.state.len() == STATE_LAYOUT.len()
+                    && (1..=SAMPLES_MIN).contains(&test.candidates.len())
+                    && test.expected.len() == test.candidates.len()
+                    && test.expected.iter().all(|e| e.len() == values)
+                    && test.tolerance > 0.0,
+                self.self_test.span(),
+                "self_test",
+                format!(
+                    "needs {} states, 1 to {SAMPLES_MIN} candidates, {values} expected value(s) for each, \
+                     and a tolerance above 0",
+                    STATE_LAYOUT.len()
+                ),
+            ),
+            (
+                hex(&self.trunk.sha256),
+                self.trunk.sha256.span(),
+                "trunk.sha256",
+                not_hex(),
+            ),
+            (
+                hex(&self.head.sha256),
+                self.head.sha256.span(),
+                "head.sha256",
+                not_hex(),
+            ),
+        ];
+        let first = checks.into_iter().find(|(holds, ..)| !holds);
+        first.map(|(_, span, field, problem)| (span.start, field, problem))
+    }
 }
 
 /// See the module. Fields are those of the file.
@@ -185,117 +306,16 @@ impl Manifest {
             path: path.to_path_buf(),
             source: Box::new(source),
         })?;
-        let check = |holds: bool, offset: usize, field: &str, problem: &dyn Fn() -> String| {
-            if holds {
-                return Ok(());
-            }
-            Err(PolicyOpenError::Field {
-                place: place(path, &text, offset, field),
-                problem: problem(),
-            })
-        };
-        let format = *raw.format.get_ref();
-        check(format == FORMAT, raw.format.span().start, "format", &|| {
-            format!("this program reads manifests of format {FORMAT}, not {format}")
-        })?;
-        let rate_hz = *raw.rate_hz.get_ref();
-        check(
-            rate_hz.is_finite() && rate_hz > 0.0,
-            raw.rate_hz.span().start,
-            "rate_hz",
-            &|| format!("{rate_hz} is not a rate; write actions a second, above 0"),
-        )?;
-        check(
-            *raw.max_steps.get_ref() > 0,
-            raw.max_steps.span().start,
-            "max_steps",
-            &|| "an episode has at least one step".into(),
-        )?;
-        check(
-            *raw.state.get_ref() == STATE_LAYOUT,
-            raw.state.span().start,
-            "state",
-            &|| {
-                format!(
-                    "this program gives the state vector {STATE_LAYOUT:?}, the policy was trained on another"
-                )
-            },
-        )?;
-        let image = raw.image.get_ref();
-        check(
-            image.encoding == "rgb8",
-            raw.image.span().start,
-            "image.encoding",
-            &|| format!("`{}` is unknown; only `rgb8` is", image.encoding),
-        )?;
-        check(
-            image.normalisation == "in-graph",
-            raw.image.span().start,
-            "image.normalisation",
-            &|| format!("`{}` is unknown; only `in-graph` is", image.normalisation),
-        )?;
-        let size_ok = (1..=2048).contains(&image.width) && (1..=2048).contains(&image.height);
-        check(size_ok, raw.image.span().start, "image", &|| {
-            "width and height are from 1 to 2048 pixels".into()
-        })?;
-        let scale = raw.action_scale.get_ref();
-        let scale_ok = [scale.xy_m, scale.z_m, scale.yaw_rad]
-            .iter()
-            .all(|s| s.is_finite() && *s > 0.0);
-        check(
-            scale_ok,
-            raw.action_scale.span().start,
-            "action_scale",
-            &|| "every scale is above 0".into(),
-        )?;
-        let w = raw.workspace.get_ref();
-        let workspace_ok = w.xy_max_m > 0.0
-            && w.z_min_m < w.z_max_m
-            && w.yaw_max_rad >= std::f64::consts::FRAC_PI_2;
-        check(
-            workspace_ok,
-            raw.workspace.span().start,
-            "workspace",
-            &|| "needs xy_max_m > 0, z_min_m < z_max_m and yaw_max_rad >= pi/2".into(),
-        )?;
-        raw.cem.get_ref().problem().map_or(Ok(()), |problem| {
-            check(false, raw.cem.span().start, "cem", &|| problem.clone())
-        })?;
-        let test = raw.self_test.get_ref();
-        let values = match raw.kind {
-            CriticKind::Q => 4,
-            CriticKind::Grasp => 1,
-        };
-        let test_ok = test.state.len() == STATE_LAYOUT.len()
-            && !test.candidates.is_empty()
-            && test.candidates.len() <= crate::cem::SAMPLES_MIN
-            && test.expected.len() == test.candidates.len()
-            && test.expected.iter().all(|e| e.len() == values)
-            && test.tolerance > 0.0;
-        check(test_ok, raw.self_test.span().start, "self_test", &|| {
-            format!(
-                "needs {} states, 1 to {} candidates, {values} expected value(s) for each, and a tolerance above 0",
-                STATE_LAYOUT.len(),
-                crate::cem::SAMPLES_MIN
-            )
-        })?;
-        for (graph, spec) in [("trunk", &raw.trunk), ("head", &raw.head)] {
-            let sha = spec.sha256.get_ref();
-            let hex =
-                sha.len() == 64 && sha.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'));
-            check(
-                hex,
-                spec.sha256.span().start,
-                &format!("{graph}.sha256"),
-                &|| "write 64 lower-case hexadecimal digits".into(),
-            )?;
+        if let Some((offset, field, problem)) = raw.problem() {
+            let place = place(path, &text, offset, field);
+            return Err(PolicyOpenError::Field { place, problem });
         }
         let manifest = Self {
             path: path.to_path_buf(),
             sha256: crate::model::sha256_hex(text.as_bytes()),
             kind: raw.kind,
             name: raw.name,
-            rate_hz,
+            rate_hz: raw.rate_hz.into_inner(),
             max_steps: raw.max_steps.into_inner(),
             opset_span: raw.opset.span().start,
             opset: raw.opset.into_inner(),

@@ -352,7 +352,7 @@ fn bad_files_are_refused_with_file_and_place() {
         ),
         (
             Copy::new("state").edit("goal x: 0.1 m", "goal x: 1 m"),
-            &["q.toml:7: state", "trained on another"],
+            &["q.toml:7: state", "trained on another state"],
         ),
         (Copy::new("format").edit("format = 1", "format = 2"), &["q.toml:1: format", "not 2"]),
         (Copy::new("rate").edit("rate_hz = 4.0", "rate_hz = nan"), &["q.toml:4: rate_hz"]),
