@@ -3,8 +3,11 @@
 //! Not responsible for drawing: [`super::Scene`] does, from one seed.
 
 use super::SceneError;
+use super::mesh::{self, MeshError, MeshLibrary};
 use rand::Rng;
 use serde::{Deserialize, Serialize};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use visuomotor_runtime::clock::Duration;
 
 /// Bound of the state that is handed between threads.
@@ -71,6 +74,14 @@ pub struct ObjectConfig {
     pub count: [u32; 2],
     /// The kinds, all equally likely; a kind that is listed twice is twice as likely.
     pub kinds: Vec<ObjectKind>,
+    /// Directory of OBJ and STL meshes that replace the kinds, all equally likely. One directory serves all splits.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub meshes: Option<PathBuf>,
+    /// Longest edge of a mesh's bounding box, m; less where the mesh would be too wide for the fingers.
+    pub mesh_size_m: [f64; 2],
+    /// What was read from `meshes`; see [`Self::load`].
+    #[serde(skip)]
+    pub(super) library: Option<Arc<MeshLibrary>>,
     /// Edge lengths and diameters of single shapes, m.
     pub size_m: [f64; 2],
     /// Edge lengths and diameters of the parts of a union, m.
@@ -92,6 +103,9 @@ impl Default for ObjectConfig {
         Self {
             count: [3, 5],
             kinds: vec![Box, Cylinder, Capsule, Ellipsoid, Union, Union],
+            meshes: None,
+            mesh_size_m: [0.04, 0.07],
+            library: None,
             size_m: [0.02, 0.06],
             part_size_m: [0.016, 0.044],
             density_kg_m3: [400.0, 900.0],
@@ -100,6 +114,15 @@ impl Default for ObjectConfig {
             spawn_half_width_m: 0.095,
             spacing_m: 0.075,
         }
+    }
+}
+
+impl ObjectConfig {
+    /// Reads and checks every mesh of `directory`; the objects of the scenes that follow are drawn from them.
+    pub fn load(&mut self, directory: &Path) -> Result<(), MeshError> {
+        self.library = Some(Arc::new(MeshLibrary::load(directory)?));
+        self.meshes = Some(directory.to_owned());
+        Ok(())
     }
 }
 
@@ -184,12 +207,23 @@ impl SceneConfig {
         check("objects.kinds", !objects.kinds.is_empty(), || {
             "no kind is listed".into()
         })?;
+        check(
+            "objects.meshes",
+            objects.meshes.is_some() == objects.library.is_some(),
+            || "the meshes have not been loaded".into(),
+        )?;
+        range(
+            "objects.mesh_size_m",
+            objects.mesh_size_m,
+            mesh::SIZE_MIN_M,
+            0.15,
+        )?;
         range("objects.size_m", objects.size_m, 0.005, 0.2)?;
         range("objects.part_size_m", objects.part_size_m, 0.005, 0.2)?;
         range(
             "objects.density_kg_m3",
             objects.density_kg_m3,
-            10.0,
+            mesh::DENSITY_MIN_KG_M3,
             20_000.0,
         )?;
         range("objects.friction", objects.friction, 0.01, 5.0)?;

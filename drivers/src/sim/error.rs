@@ -1,10 +1,14 @@
 //! Why a scene could not be made or shown. Start-up errors: they say what to do.
 
+use super::mesh::MeshError;
+
 /// Why a scene could not be built.
 #[derive(Debug, thiserror::Error)]
 pub enum SceneError {
     #[error("scene.{key}: {reason}")]
     Invalid { key: &'static str, reason: String },
+    #[error(transparent)]
+    Mesh(#[from] MeshError),
     #[error("MuJoCo refused the generated model: {0}")]
     Model(String),
     #[error("MuJoCo could not allocate the state of the model")]

@@ -19,6 +19,7 @@ pub struct Camera {
 }
 
 pub struct PlacedObject<'a> {
+    pub assets: &'a str,
     pub mjcf: &'a str,
     pub position_m: Vector3<f64>,
     pub rotation: UnitQuaternion<f64>,
@@ -54,10 +55,15 @@ impl Drawn<'_> {
 <statistic extent="1" center="0 0 0"/>
 <default><geom condim="6" friction="0.6 0.01 0.001" solref="0.02 1"/>
 <default class="object"/>{}</default>
+<asset>{}</asset>
 <worldbody>
 <light pos="{}" dir="{}" diffuse="{lamp} {lamp} {lamp}" specular="0.1 0.1 0.1" castshadow="false"/>"#,
             self.timestep_s,
             iiwa14::DEFAULTS,
+            self.objects
+                .iter()
+                .map(|object| object.assets)
+                .collect::<String>(),
             Triple(self.lamp_m),
             Triple(-self.lamp_m),
             lamp = self.lamp,

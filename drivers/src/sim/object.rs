@@ -1,8 +1,9 @@
-//! Objects grown from simple shapes, drawn at random.
+//! Objects grown from simple shapes or taken from meshes, drawn at random.
 //!
 //! Not responsible for where they lie: [`super::scene`] drops them into the tray.
 
 use super::config::{ObjectConfig, ObjectKind};
+use super::mesh::MeshLibrary;
 use nalgebra::{Quaternion, UnitQuaternion, Vector3};
 use rand::{Rng, RngExt};
 use std::f64::consts::{PI, TAU};
@@ -32,6 +33,8 @@ pub enum Shape {
 /// One rigid body made of one or more shapes.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Object {
+    /// MJCF elements of the meshes that the geoms use.
+    pub assets: String,
     /// MJCF elements of the body's geoms.
     pub mjcf: String,
     /// Points on the surface whose convex hull is close to the object's, m, body frame.
@@ -39,12 +42,41 @@ pub struct Object {
 }
 
 impl Object {
-    pub fn draw(config: &ObjectConfig, rng: &mut impl Rng) -> Self {
+    /// `name` is unique in the scene.
+    pub fn draw(name: &str, config: &ObjectConfig, rng: &mut impl Rng) -> Self {
+        match &config.library {
+            Some(library) => Self::from_mesh(name, library, config, rng),
+            None => Self::from_shapes(config, rng),
+        }
+    }
+
+    fn from_mesh(
+        name: &str,
+        library: &MeshLibrary,
+        config: &ObjectConfig,
+        rng: &mut impl Rng,
+    ) -> Self {
+        let mesh = library.draw(rng);
+        let edge_m = uniform(config.mesh_size_m, rng).min(mesh.edge_max_m);
+        let density = uniform(config.density_kg_m3, rng);
+        let friction = uniform(config.friction, rng);
+        let surface = surface(draw_colour(config.colour, rng), density, friction);
+        let (assets, mjcf) = mesh.mjcf(name, edge_m, &surface);
+        let vertices = mesh.pieces.iter().flat_map(|piece| &piece.vertices);
+        Self {
+            assets,
+            mjcf,
+            points_m: vertices.map(|vertex| edge_m * vertex).collect(),
+        }
+    }
+
+    fn from_shapes(config: &ObjectConfig, rng: &mut impl Rng) -> Self {
         let kind = config.kinds[rng.random_range(0..config.kinds.len())];
         let density = uniform(config.density_kg_m3, rng);
         let friction = uniform(config.friction, rng);
         let colour = draw_colour(config.colour, rng);
         let mut object = Self {
+            assets: String::new(),
             mjcf: String::new(),
             points_m: Vec::new(),
         };
@@ -100,7 +132,7 @@ impl Object {
         shape: Shape,
         position: Vector3<f64>,
         rotation: UnitQuaternion<f64>,
-        [red, green, blue]: [f64; 3],
+        colour: [f64; 3],
         density: f64,
         friction: f64,
     ) {
@@ -109,8 +141,15 @@ impl Object {
         // Writing to a String cannot fail.
         let _ = writeln!(
             self.mjcf,
-            r#"<geom class="object" type="{kind}" size="{size}" pos="{} {} {}" quat="{} {} {} {}" rgba="{red} {green} {blue} 1" density="{density}" friction="{friction} 0.02 0.001"/>"#,
-            position.x, position.y, position.z, q.w, q.i, q.j, q.k
+            r#"<geom type="{kind}" size="{size}" pos="{} {} {}" quat="{} {} {} {}" {}/>"#,
+            position.x,
+            position.y,
+            position.z,
+            q.w,
+            q.i,
+            q.j,
+            q.k,
+            surface(colour, density, friction)
         );
         self.points_m.extend(
             shape
@@ -162,7 +201,9 @@ impl Shape {
                 };
                 (0..8).map(|i| half.component_mul(&corner(i))).collect()
             }
-            Shape::Ellipsoid(half) => sphere().map(|point| half.component_mul(&point)).collect(),
+            Shape::Ellipsoid(half) => sphere(SPHERE_POINTS)
+                .map(|point| half.component_mul(&point))
+                .collect(),
             Shape::Cylinder {
                 radius_m,
                 half_height_m,
@@ -176,7 +217,7 @@ impl Shape {
             Shape::Capsule {
                 radius_m,
                 half_height_m,
-            } => sphere()
+            } => sphere(SPHERE_POINTS)
                 .map(|point| {
                     radius_m * point + Vector3::new(0.0, 0.0, half_height_m.copysign(point.z))
                 })
@@ -185,11 +226,18 @@ impl Shape {
     }
 }
 
+/// MJCF attributes of a geom that is part of an object.
+fn surface([red, green, blue]: [f64; 3], density: f64, friction: f64) -> String {
+    format!(
+        r#"class="object" rgba="{red} {green} {blue} 1" density="{density}" friction="{friction} 0.02 0.001""#
+    )
+}
+
 /// Nearly even points on the unit sphere (Fibonacci lattice), poles included.
-fn sphere() -> impl Iterator<Item = Vector3<f64>> {
+pub fn sphere(count: usize) -> impl Iterator<Item = Vector3<f64>> {
     let golden_angle = PI * (3.0 - 5.0_f64.sqrt());
-    (0..SPHERE_POINTS).map(move |i| {
-        let z = 1.0 - 2.0 * i as f64 / (SPHERE_POINTS - 1) as f64;
+    (0..count).map(move |i| {
+        let z = 1.0 - 2.0 * i as f64 / (count - 1) as f64;
         let radius = (1.0 - z * z).max(0.0).sqrt();
         let (sin, cos) = (golden_angle * i as f64).sin_cos();
         Vector3::new(radius * cos, radius * sin, z)

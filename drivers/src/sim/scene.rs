@@ -58,7 +58,7 @@ impl Scene {
         let mut rng = Xoshiro256PlusPlus::seed_from_u64(rng_seed);
         let count = rng.random_range(config.objects.count[0]..=config.objects.count[1]);
         let objects: Vec<Object> = (0..count)
-            .map(|_| Object::draw(&config.objects, &mut rng))
+            .map(|i| Object::draw(&format!("object_{i}"), &config.objects, &mut rng))
             .collect();
         let mjcf = draw(config, &objects, &mut rng).text();
         let model = MjModel::from_xml_string(&mjcf)
@@ -171,6 +171,7 @@ fn place<'a>(
         }
         position_m.z += DROP_HEIGHT_M - object.bottom_m(&rotation);
         placed.push(PlacedObject {
+            assets: &object.assets,
             mjcf: &object.mjcf,
             position_m,
             rotation,
