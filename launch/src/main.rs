@@ -5,6 +5,8 @@
 
 #[cfg(feature = "sim")]
 mod batch;
+#[cfg(feature = "sim")]
+mod bin;
 mod cli;
 #[cfg(feature = "sim")]
 mod collect;
@@ -75,6 +77,7 @@ fn dispatch(command: &Command) -> Result<Grade, CommandError> {
     match command {
         Command::Run(args) => run::run(args),
         Command::Eval(args) => eval::run(args),
+        Command::Bin(args) => bin::run(args),
         Command::CollectSim(args) => collect_sim::run(args),
         Command::Policy(PolicyCommand::Check(args)) => policy_check::run(args),
     }
@@ -83,7 +86,7 @@ fn dispatch(command: &Command) -> Result<Grade, CommandError> {
 #[cfg(not(feature = "sim"))]
 fn dispatch(command: &Command) -> Result<Grade, CommandError> {
     match command {
-        Command::Run(_) | Command::Eval(_) | Command::CollectSim(_) => Err(CommandError::Input(
+        Command::Run(_) | Command::Eval(_) | Command::Bin(_) | Command::CollectSim(_) => Err(CommandError::Input(
             "this command needs the simulator, which this program was built without; build it with the feature `sim`"
                 .into(),
         )),
