@@ -8,6 +8,8 @@
 
 #[cfg(feature = "sim")]
 mod batch;
+#[cfg(feature = "sim")]
+mod bin;
 mod cli;
 #[cfg(feature = "sim")]
 mod collect;
@@ -78,6 +80,7 @@ fn dispatch(command: &Command) -> Result<Grade, CommandError> {
     match command {
         Command::Run(args) => run::run(args),
         Command::Eval(args) => eval::run(args),
+        Command::Bin(args) => bin::run(args),
         Command::CollectSim(args) => collect_sim::run(args),
         Command::Policy(PolicyCommand::Check(args)) => policy_check::run(args),
     }
@@ -89,6 +92,7 @@ fn dispatch(command: &Command) -> Result<Grade, CommandError> {
     let (path, choice) = match command {
         Command::Run(args) => (&args.launch, &args.policy),
         Command::Eval(args) => (&args.launch, &args.policy),
+        Command::Bin(args) => (&args.launch, &args.policy),
         Command::CollectSim(args) => (&args.launch, &args.policy),
         Command::Policy(PolicyCommand::Check(args)) => return policy_check::run(args),
     };

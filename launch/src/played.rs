@@ -48,7 +48,7 @@ impl Played {
             closes: self.closes,
             held_at_end: end.gripped.is_some(),
             held_ever: max_held_m > 0.0,
-            reachable: end.reachable,
+            reachable: end.in_tray > 0,
         };
         EpisodeResult {
             seed,

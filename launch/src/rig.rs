@@ -1,4 +1,4 @@
-//! One episode in simulated time: physics, camera, policy and controller as tasks on one thread.
+//! Episodes in simulated time: physics, camera, policy and controller as tasks on one thread.
 //!
 //! Responsible for the order of things in an episode and for judging its end in the physics. Controller, loop and
 //! policy are the very ones that drive an arm; here only the clock jumps. Everything random follows from the episode's
@@ -14,7 +14,9 @@ use rand::{RngExt, SeedableRng};
 use rand_xoshiro::Xoshiro256PlusPlus;
 use std::cell::{Cell, RefCell};
 use std::pin::pin;
-use visuomotor_drivers::sim::{self, Latency, SimArm, SimCamera, SimObserver, Split, View, World};
+use visuomotor_drivers::sim::{
+    self, Judgement, Latency, SimArm, SimCamera, SimObserver, Split, View, World,
+};
 use visuomotor_policies::explore::Explore;
 use visuomotor_runtime::action::Verb;
 use visuomotor_runtime::arm::{Arm, ArmError, ArmState, Fingers};
@@ -135,19 +137,56 @@ impl<'a> Rig<'a> {
         observer: &mut dyn Observer,
     ) -> Result<EpisodeResult, WiringError> {
         let wall_start = LinuxMono::now();
+        self.enter_world(seed)?;
+        let mut result = self.play(seed, perturb, observer)?;
+        result.wall_s = seconds(LinuxMono::now() - wall_start);
+        Ok(result)
+    }
+
+    /// Enters the world of `seed`, for [`Self::pick`]; tells how many objects lie in the tray.
+    pub fn enter_world(&mut self, seed: u64) -> Result<usize, WiringError> {
+        let world = World::build(wiring::scene(self.launch)?, self.split, seed)?;
+        self.arm.replace(Box::new(world), SimMono::EPOCH);
+        Ok(self.arm.world().judge().in_tray)
+    }
+
+    /// Runs an episode in the present world and tells how many objects it leaves in the tray: a grasped object is taken
+    /// away, any other falls where the fingers open.
+    pub fn pick(
+        &mut self,
+        seed: u64,
+        observer: &mut dyn Observer,
+    ) -> Result<(EpisodeResult, usize), WiringError> {
+        let result = self.play(seed, 0.0, observer)?;
+        let world = self.arm.world_mut();
+        if let Judgement {
+            success: true,
+            gripped: Some(object),
+            ..
+        } = world.judge()
+        {
+            world.take_away(object);
+        }
+        world.settle();
+        Ok((result, world.judge().in_tray))
+    }
+
+    /// Runs an episode in the present world, from a start pose of its own.
+    fn play(
+        &mut self,
+        seed: u64,
+        perturb: f64,
+        observer: &mut dyn Observer,
+    ) -> Result<EpisodeResult, WiringError> {
+        let wall_start = LinuxMono::now();
         let mut rng = Xoshiro256PlusPlus::seed_from_u64(seed);
-        let scene = wiring::scene(self.launch)?;
-        let mut world = Box::new(World::build(scene, self.split, seed)?);
         let start = wiring::draw_start(self.launch, &mut rng);
-        world.place_arm(
-            wiring::start_joints(self.launch, &start, &mut rng)?
-                .0
-                .into(),
-        );
+        let q = wiring::start_joints(self.launch, &start, &mut rng)?;
+        self.arm.world_mut().place_arm(q.0.into());
         SimMono::reset();
-        self.arm.replace(world, SimMono::EPOCH);
+        self.arm.restart(SimMono::EPOCH);
         let mut controller = wiring::controller(self.launch)?;
-        let latency = scene.latency.draw(&mut rng);
+        let latency = wiring::scene(self.launch)?.latency.draw(&mut rng);
         let push = (rng.random::<f64>() < perturb).then(|| rng.random::<u64>());
         self.policy.reset(rng.random());
 
@@ -186,7 +225,6 @@ impl<'a> Rig<'a> {
             pin!(player.play::<SimMono>(SimMono::EPOCH + FIRST_DECISION, latency)),
         ]);
         let (played, max_held_m) = (player.played, player.max_held_m);
-        let seconds = |span: Duration| span.as_nanos() as f64 * 1e-9;
         Ok(played.result(
             seed,
             &self.arm.world().judge(),
@@ -196,6 +234,10 @@ impl<'a> Rig<'a> {
             seconds(LinuxMono::now() - wall_start),
         ))
     }
+}
+
+fn seconds(span: Duration) -> f64 {
+    span.as_nanos() as f64 * 1e-9
 }
 
 /// The policy's side of an episode: looks, decides, and waits for the end.

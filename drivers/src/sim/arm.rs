@@ -56,13 +56,18 @@ impl SimArm {
     }
 
     /// Starts again in another world at time `now`, with that world's arm pose. For simulated time: it locks.
-    pub fn replace(&mut self, mut world: Box<World>, now: Instant) -> Box<World> {
-        world.start(now);
+    pub fn replace(&mut self, world: Box<World>, now: Instant) -> Box<World> {
         self.board.post(world.scene());
-        self.rng = world.scene().rng(ENCODER_NOISE);
         let last = std::mem::replace(&mut self.world, world);
-        self.publish();
+        self.restart(now);
         last
+    }
+
+    /// Starts again in the same world at time `now`.
+    pub fn restart(&mut self, now: Instant) {
+        self.world.start(now);
+        self.rng = self.world.scene().rng(ENCODER_NOISE);
+        self.publish();
     }
 
     fn take_next(&mut self) {

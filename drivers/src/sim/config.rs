@@ -22,6 +22,8 @@ pub struct SceneConfig {
     pub latency: LatencyConfig,
     /// Position of the task frame (centre of the tray's floor) in the robot's base frame; the axes are parallel.
     pub tray_in_base_m: [f64; 3],
+    /// Height of the tray's walls above its floor, m.
+    pub wall_height_m: f64,
     /// Mean grey of the tray's floor, 0 to 1; each channel varies by ±0.1 around it.
     pub tray_grey: [f64; 2],
     /// Mean grey of the tray's walls, 0 to 1.
@@ -45,6 +47,7 @@ impl Default for SceneConfig {
             camera: CameraConfig::default(),
             latency: LatencyConfig::default(),
             tray_in_base_m: [0.60, 0.0, 0.02],
+            wall_height_m: 0.03,
             tray_grey: [0.3, 0.8],
             wall_grey: [0.2, 0.8],
             table_grey: [0.2, 0.8],
@@ -235,6 +238,7 @@ impl SceneConfig {
             0.14,
         )?;
         range("objects.spacing_m", [objects.spacing_m; 2], 0.0, 0.5)?;
+        range("wall_height_m", [self.wall_height_m; 2], 0.001, 0.5)?;
         for (key, grey) in [
             ("tray_grey", self.tray_grey),
             ("wall_grey", self.wall_grey),
@@ -329,6 +333,7 @@ mod tests {
                 "objects.density_kg_m3",
             ),
             ("timestep_us = 20000", "timestep_us"),
+            ("wall_height_m = 0.0", "wall_height_m"),
             ("[camera]\nsize_px = [0, 80]", "camera.size_px"),
             (
                 "[camera]\nposition_m = [-0.01, 0.0, 0.5]",

@@ -17,6 +17,8 @@ const FINGER_FORCE_N: f64 = 10.0;
 
 /// The tool points straight down, 0.25 m above the centre of the tray.
 pub const START_Q: [f64; JOINTS] = [0.0, 0.548_949, 0.0, -1.332_549, 0.0, 1.260_095, 0.0];
+/// The same, turned about the base until the tool is beside the tray.
+pub const ASIDE_Q: [f64; JOINTS] = [1.4, 0.548_949, 0.0, -1.332_549, 0.0, 1.260_095, 0.0];
 
 struct Joint {
     /// Frame of the link in the frame of the link before.

@@ -6,9 +6,11 @@ use super::iiwa14;
 use nalgebra::{UnitQuaternion, Vector3};
 use std::fmt::Write;
 
-/// Inner half size and height of the tray's walls, m.
+/// Inner half size of the tray, m.
 pub const TRAY_HALF_M: f64 = 0.14;
-const WALL_HEIGHT_M: f64 = 0.03;
+/// The table in the task frame: its top's centre along x and y, and its half size, m.
+pub const TABLE_CENTRE_M: [f64; 2] = [-0.2, 0.0];
+pub const TABLE_HALF_M: [f64; 2] = [0.9, 0.8];
 pub const POLICY_CAMERA: &str = "policy";
 pub const SPECTATOR_CAMERA: &str = "spectator";
 
@@ -28,6 +30,7 @@ pub struct PlacedObject<'a> {
 pub struct Drawn<'a> {
     pub timestep_s: f64,
     pub tray_in_base_m: [f64; 3],
+    pub wall_height_m: f64,
     pub floor_rgb: [f64; 3],
     pub wall_rgb: [f64; 3],
     pub table_rgb: [f64; 3],
@@ -108,23 +111,20 @@ impl Drawn<'_> {
             .map(Vector3::from)
             .map(Triple);
         let outer = TRAY_HALF_M + 0.01;
+        let ([x, y], [half_x, half_y]) = (TABLE_CENTRE_M, TABLE_HALF_M);
         // The floor reaches below the table's top so that nothing that is pressed on it tunnels through.
         writeln!(
             out,
-            r#"<geom name="table" type="box" size="0.9 0.8 0.05" pos="-0.2 0 {}" rgba="{table} 1"/>
+            r#"<geom name="table" type="box" size="{half_x} {half_y} 0.05" pos="{x} {y} {}" rgba="{table} 1"/>
 <geom name="floor" type="box" size="{outer} {outer} 0.05" pos="0 0 -0.05" rgba="{floor} 1"/>"#,
             table_z - 0.05
         )?;
-        let [middle, half_height, height] = [
-            TRAY_HALF_M + 0.005,
-            0.5 * WALL_HEIGHT_M,
-            0.5 * WALL_HEIGHT_M,
-        ];
+        let (middle, half_height) = (TRAY_HALF_M + 0.005, 0.5 * self.wall_height_m);
         for side in [-middle, middle] {
             writeln!(
                 out,
-                r#"<geom type="box" size="0.005 {outer} {half_height}" pos="{side} 0 {height}" rgba="{wall} 1"/>
-<geom type="box" size="{outer} 0.005 {half_height}" pos="0 {side} {height}" rgba="{wall} 1"/>"#
+                r#"<geom type="box" size="0.005 {outer} {half_height}" pos="{side} 0 {half_height}" rgba="{wall} 1"/>
+<geom type="box" size="{outer} 0.005 {half_height}" pos="0 {side} {half_height}" rgba="{wall} 1"/>"#
             )?;
         }
         Ok(())

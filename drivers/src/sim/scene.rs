@@ -3,7 +3,7 @@
 //! Responsible for drawing a scene from its configuration and seed and for compiling it. Not responsible for its state:
 //! that is a [`super::World`].
 
-use super::config::SceneConfig;
+use super::config::{ObjectConfig, SceneConfig};
 use super::error::SceneError;
 use super::mjcf::{Camera, Drawn, PlacedObject};
 use super::object::{Object, draw_rotation, uniform};
@@ -18,11 +18,10 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 /// Objects start this high above the floor, m.
 const DROP_HEIGHT_M: f64 = 0.003;
-/// Nobody looks for a free place for longer than this.
+/// Nobody looks for a free place in one layer for longer than this.
 const PLACE_TRIES: usize = 30;
 /// Objects for which there is no room beside the others fall on top of them, in layers.
 const LAYER_M: f64 = 0.08;
-const OBJECTS_PER_LAYER: f64 = 5.0;
 /// Where the lamp hangs before it is jittered, m, task frame.
 const LAMP_M: [f64; 3] = [-0.3, 0.4, 1.2];
 
@@ -120,6 +119,7 @@ fn draw<'a>(config: &SceneConfig, objects: &'a [Object], rng: &mut impl Rng) -> 
     Drawn {
         timestep_s: f64::from(config.timestep_us) * 1e-6,
         tray_in_base_m: config.tray_in_base_m,
+        wall_height_m: config.wall_height_m,
         floor_rgb: tint(config.tray_grey, rng),
         wall_rgb: tint(config.wall_grey, rng),
         table_rgb: tint(config.table_grey, rng),
@@ -140,8 +140,8 @@ fn place<'a>(
     objects: &'a [Object],
     rng: &mut impl Rng,
 ) -> Vec<PlacedObject<'a>> {
-    let half = config.objects.spawn_half_width_m;
     let mut placed: Vec<PlacedObject<'a>> = Vec::with_capacity(objects.len());
+    let mut layer = Layer::default();
     for object in objects {
         let tumble = if rng.random_bool(0.5) {
             draw_rotation(rng)
@@ -150,25 +150,7 @@ fn place<'a>(
         };
         let yaw = UnitQuaternion::from_axis_angle(&Vector3::z_axis(), rng.random_range(0.0..TAU));
         let rotation = yaw * tumble;
-        let mut position_m = Vector3::zeros();
-        let mut free = false;
-        for _ in 0..PLACE_TRIES {
-            position_m = Vector3::new(
-                rng.random_range(-half..=half),
-                rng.random_range(-half..=half),
-                0.0,
-            );
-            let distance_m = |other: &PlacedObject| (position_m - other.position_m).xy().norm();
-            free = placed
-                .iter()
-                .all(|other| distance_m(other) > config.objects.spacing_m);
-            if free {
-                break;
-            }
-        }
-        if !free {
-            position_m.z = LAYER_M * (placed.len() as f64 / OBJECTS_PER_LAYER).ceil();
-        }
+        let mut position_m = layer.place(&config.objects, rng);
         position_m.z += DROP_HEIGHT_M - object.bottom_m(&rotation);
         placed.push(PlacedObject {
             assets: &object.assets,
@@ -178,6 +160,34 @@ fn place<'a>(
         });
     }
     placed
+}
+
+/// The layer that objects are being placed in.
+#[derive(Default)]
+struct Layer {
+    bottom_m: f64,
+    places_m: Vec<Vector3<f64>>,
+}
+
+impl Layer {
+    /// A place apart from the others, in a new layer above where this one is full.
+    fn place(&mut self, config: &ObjectConfig, rng: &mut impl Rng) -> Vector3<f64> {
+        let half = config.spawn_half_width_m;
+        let mut place_m = Vector3::zeros();
+        for _ in 0..PLACE_TRIES {
+            let [x, y] = [(); 2].map(|()| rng.random_range(-half..=half));
+            place_m = Vector3::new(x, y, self.bottom_m);
+            let apart = |other: &Vector3<f64>| (place_m - other).norm() > config.spacing_m;
+            if self.places_m.iter().all(apart) {
+                self.places_m.push(place_m);
+                return place_m;
+            }
+        }
+        self.bottom_m += LAYER_M;
+        place_m.z = self.bottom_m;
+        self.places_m = vec![place_m];
+        place_m
+    }
 }
 
 fn tint(grey: [f64; 2], rng: &mut impl Rng) -> [f64; 3] {

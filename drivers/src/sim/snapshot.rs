@@ -43,8 +43,8 @@ pub struct Judgement {
     pub held_height_m: f64,
     /// The gripped object is near the gripper and held above [`SUCCESS_HEIGHT_M`].
     pub success: bool,
-    /// Not every object has left the tray.
-    pub reachable: bool,
+    /// Objects that are in the tray or in the gripper.
+    pub in_tray: usize,
 }
 
 impl Snapshot {
@@ -108,7 +108,7 @@ impl Snapshot {
         let gripped = self.gripped.map(|i| &scene.objects[i]);
         let held_height_m = gripped.map_or(0.0, |object| self.bottom_m(object));
         let near = gripped.is_some_and(|object| self.is_near(&self.pose(object).0));
-        let outside = |(i, object): (usize, &SceneObject)| {
+        let outside = |&(i, object): &(usize, &SceneObject)| {
             let (position, _) = self.pose(object);
             let beyond =
                 position.x.abs().max(position.y.abs()) > TRAY_HALF_M + 0.01 || position.z < -0.01;
@@ -118,11 +118,12 @@ impl Snapshot {
             gripped: self.gripped,
             held_height_m,
             success: near && held_height_m > SUCCESS_HEIGHT_M,
-            reachable: !scene.objects.iter().enumerate().all(outside),
+            in_tray: scene.objects.len() - scene.objects.iter().enumerate().filter(outside).count(),
         }
     }
 
-    fn bottom_m(&self, object: &SceneObject) -> f64 {
+    /// The object's lowest point above the tray's floor, m.
+    pub(super) fn bottom_m(&self, object: &SceneObject) -> f64 {
         let (position, rotation) = self.pose(object);
         object
             .points_m

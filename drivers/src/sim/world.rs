@@ -5,7 +5,8 @@
 
 use super::config::SceneConfig;
 use super::error::SceneError;
-use super::iiwa14::{FINGER_TRAVEL_M, JOINTS, SERVO_DAMPING_S, START_Q};
+use super::iiwa14::{ASIDE_Q, FINGER_TRAVEL_M, JOINTS, SERVO_DAMPING_S, START_Q};
+use super::mjcf::{TABLE_CENTRE_M, TABLE_HALF_M};
 use super::scene::{Scene, SceneObject};
 use super::seed::Split;
 use super::snapshot::{Judgement, Snapshot};
@@ -35,6 +36,10 @@ const CATCH_UP_S: f64 = 1.0;
 const PUSH_REACH_M: f64 = 0.11;
 const PUSH_CLEAR_M: f64 = 0.06;
 const PUSH_TRIES: usize = 20;
+/// Objects that were taken away lie in rows along y at the table's far edge, this far apart and from the edge, m.
+const STORE_PITCH_M: f64 = 0.13;
+/// They fall from this height, m.
+const STORE_DROP_M: f64 = 0.002;
 
 pub struct World {
     scene: Arc<Scene>,
@@ -60,7 +65,6 @@ impl World {
             step: Duration::from_ticks(u64::from(config.timestep_us) * 1000),
             scene,
         };
-        world.place_arm(START_Q);
         world.settle();
         world.start(Instant::from_ticks(0));
         Ok(world)
@@ -179,6 +183,22 @@ impl World {
         self.take_snapshot();
     }
 
+    /// Lays an object on the table behind the robot, where neither tool nor camera sees it again.
+    pub fn take_away(&mut self, object: usize) {
+        let per_row = (2.0 * TABLE_HALF_M[1] / STORE_PITCH_M) as usize - 1;
+        let (row, column) = ((object / per_row) as f64, (object % per_row) as f64);
+        let x = TABLE_CENTRE_M[0] - TABLE_HALF_M[0] + (row + 1.0) * STORE_PITCH_M;
+        let y = TABLE_CENTRE_M[1] - TABLE_HALF_M[1] + (column + 1.0) * STORE_PITCH_M;
+        let object = &self.scene.objects[object];
+        let table_m = -self.scene.config.tray_in_base_m[2];
+        let fall_m = self.snapshot.bottom_m(object) - table_m - STORE_DROP_M;
+        let z = self.data.qpos()[object.qpos + 2] - fall_m;
+        self.data.qpos_mut()[object.qpos..object.qpos + 3].copy_from_slice(&[x, y, z]);
+        self.data.qvel_mut()[object.dof..object.dof + 6].fill(0.0);
+        self.data.forward();
+        self.take_snapshot();
+    }
+
     /// Makes the arm come to rest where it is; the fingers keep their force.
     pub fn hold(&mut self) {
         let mut q = [0.0; JOINTS];
@@ -213,7 +233,9 @@ impl World {
         self.judge().success
     }
 
-    fn settle(&mut self) {
+    /// Lets the objects come to rest while the arm is out of their way; then the arm is in [`START_Q`], fingers open.
+    pub fn settle(&mut self) {
+        self.place_arm(ASIDE_Q);
         let [least, most] = SETTLE_S.map(|seconds| (seconds * 1e9) as u64 / self.step.as_ticks());
         for step in 0..most {
             self.data.step();
@@ -224,6 +246,7 @@ impl World {
                 break;
             }
         }
+        self.place_arm(START_Q);
     }
 
     fn take_snapshot(&mut self) {
