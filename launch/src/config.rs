@@ -275,7 +275,12 @@ impl Tables {
             self.task.goal_yaw_max_rad,
         )?;
         for (joint, gain) in self.robot.posture_gain_per_s.iter().enumerate() {
-            within(&format!("robot.posture_gain_per_s[{joint}]"), *gain, 0.0, 20.0)?;
+            within(
+                &format!("robot.posture_gain_per_s[{joint}]"),
+                *gain,
+                0.0,
+                20.0,
+            )?;
         }
         within("task.action_rate_hz", self.task.action_rate_hz, 0.5, 50.0)?;
         within(
