@@ -111,7 +111,7 @@ fn empty(
             .map_err(CommandError::failed)?;
         bin.picks.push(result.class);
         bin.objects_left = left;
-        if bin.picks.len() % 10 == 0 || bin.picks.len() == picks || left == 0 {
+        if bin.picks.len().is_multiple_of(10) || bin.picks.len() == picks || left == 0 {
             let (grasped, picks) = (bin.grasped(picks), bin.picks.len());
             eprintln!("bin {seed}: {picks} picks, {grasped} grasped, {left} objects left");
         }

@@ -316,10 +316,10 @@ impl Player<'_, '_> {
     }
 
     fn maybe_push(&mut self, gripper: &GripperObservation) {
-        if gripper.fingers == Fingers::Open && gripper.measured.position_m.z < MID_APPROACH_M {
-            if let Some(seed) = self.push.take() {
-                self.push_due.set(Some(seed));
-            }
+        let approaching =
+            gripper.fingers == Fingers::Open && gripper.measured.position_m.z < MID_APPROACH_M;
+        if approaching && self.push.is_some() {
+            self.push_due.set(self.push.take());
         }
     }
 }
