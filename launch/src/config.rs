@@ -162,6 +162,10 @@ impl Launch {
         tables.robot.urdf = directory.join(&tables.robot.urdf);
         tables.episode.dir = directory.join(&tables.episode.dir);
         tables.check(&source)?;
+        tables
+            .workspace
+            .validate()
+            .map_err(|error| source.error_in("workspace", error))?;
         let urdf_text = std::fs::read_to_string(&tables.robot.urdf).map_err(|error| {
             let urdf = tables.robot.urdf.display();
             source.error_in("robot.urdf", format!("{urdf} cannot be read: {error}"))
@@ -275,7 +279,12 @@ impl Tables {
             self.task.goal_yaw_max_rad,
         )?;
         for (joint, gain) in self.robot.posture_gain_per_s.iter().enumerate() {
-            within(&format!("robot.posture_gain_per_s[{joint}]"), *gain, 0.0, 20.0)?;
+            within(
+                &format!("robot.posture_gain_per_s[{joint}]"),
+                *gain,
+                0.0,
+                20.0,
+            )?;
         }
         within("task.action_rate_hz", self.task.action_rate_hz, 0.5, 50.0)?;
         within(
