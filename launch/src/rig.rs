@@ -284,7 +284,13 @@ impl Player<'_, '_> {
             self.played
                 .policy_tick_ms
                 .push((thread_cpu_time() - cpu).as_ticks() as f32 * 1e-6);
-            let Ok(decision) = decided else { break };
+            let decision = match decided {
+                Ok(decision) => decision,
+                Err(error) => {
+                    tracing::error!("step {step}: no decision: {error}");
+                    break;
+                }
+            };
             self.played.note(&decision.action, gripper.fingers);
             self.observer
                 .borrow_mut()

@@ -49,6 +49,8 @@ pub fn run(args: &RunArgs) -> Result<Grade, CommandError> {
     let launch = Launch::read(&args.launch).map_err(CommandError::input)?;
     let policy = policy::open(&launch, args.policy.as_ref()).map_err(CommandError::input)?;
     output::check_json(args.stats.as_deref())?;
+    let directory = args.record.as_ref().unwrap_or(&launch.episode.dir);
+    output::directory(directory)?;
     let interrupted = Arc::new(AtomicBool::new(false));
     let stop = interrupted.clone();
     ctrlc::set_handler(move || {
@@ -62,10 +64,7 @@ pub fn run(args: &RunArgs) -> Result<Grade, CommandError> {
         episodes: args.episodes,
         seconds: args.seconds,
         seed: args.seed,
-        directory: args
-            .record
-            .clone()
-            .unwrap_or_else(|| launch.episode.dir.clone()),
+        directory: directory.clone(),
         quiet: args.stats.as_deref() == Some(Path::new("-")),
     };
     let summary =

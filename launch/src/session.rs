@@ -113,8 +113,6 @@ pub fn run(
     let lineage = Lineage::new(launch, policy.identity)?;
     // Before any other thread starts: their stacks are then locked too.
     let realtime = Process::prepare(launch.control.real_time)?;
-    std::fs::create_dir_all(&plan.directory)?;
-
     let mut rng = Xoshiro256PlusPlus::seed_from_u64(plan.seed);
     let scene = wiring::scene(launch)?;
     let mut world = World::build(scene, Split::Test, plan.seed).map_err(WiringError::from)?;
@@ -424,6 +422,10 @@ impl Session<'_> {
 
     fn wait(&mut self, span: Duration) -> Result<(), SessionError> {
         LinuxMono::sleep_until(LinuxMono::now() + span);
+        // Nobody reads the requests any more: whatever this waits for does not come.
+        if self.requests.is_abandoned() {
+            return Err(SessionError::ThreadGone);
+        }
         let step = self.newest_step();
         self.show(step);
         Ok(())

@@ -146,9 +146,12 @@ pub fn camera(
     while !ended.load(Ordering::Relaxed) {
         LinuxMono::sleep_until(due);
         let frame = newest.input_buffer_mut();
-        if camera.capture(LinuxMono::now(), frame).is_ok() {
-            events.frame(frame.clone());
-            newest.publish();
+        match camera.capture(LinuxMono::now(), frame) {
+            Ok(()) => {
+                events.frame(frame.clone());
+                newest.publish();
+            }
+            Err(error) => tracing::warn!("no frame: {error}"),
         }
         due = (due + period).max(LinuxMono::now());
     }
@@ -215,7 +218,8 @@ impl PolicyThread {
                 return played;
             }
             self.decide(&mut played, &mut truth);
-            due += self.period;
+            // A policy that took too long looks again at once, and does not hurry through what it has missed.
+            due = (due + self.period).max(LinuxMono::now());
         }
         LinuxMono::sleep_until(due);
         played
@@ -248,7 +252,13 @@ impl PolicyThread {
         played
             .policy_tick_ms
             .push((thread_cpu_time() - cpu).as_nanos() as f32 * 1e-6);
-        let Ok(decision) = decided else { return };
+        let decision = match decided {
+            Ok(decision) => decision,
+            Err(error) => {
+                tracing::error!("step {}: no decision: {error}", played.steps);
+                return;
+            }
+        };
         played.note(&decision.action, gripper.fingers);
         // A full ring holds decisions that control has not read for seconds: it is gone, and so is the episode.
         let _ = self.decisions.push(decision);

@@ -3,13 +3,12 @@ use crate::kinematics::chain::tests::iiwa14;
 use crate::safety::limits::tests::iiwa14_limits;
 use crate::safety::{StopCategory, Workspace};
 use crate::units::JointTorques;
-use nalgebra::Translation3;
+use nalgebra::{SVector, Translation3};
 use rand::{Rng, RngExt};
 use rand_xoshiro::Xoshiro256PlusPlus;
 use rand_xoshiro::rand_core::SeedableRng;
 
 const MS: u64 = 1_000_000;
-/// An empty arm error.
 const SILENT: Result<ArmState<7>, ArmError> = Err(ArmError::NoAnswer);
 
 fn ms(ms: u64) -> Duration {
@@ -38,6 +37,7 @@ fn config() -> ControllerConfig<7> {
             tracking_max_rad: 0.1,
         },
         posture: home(),
+        posture_gain_per_s: SVector::repeat(1.0),
         dq_max: iiwa14_limits().dq_max(),
     }
 }

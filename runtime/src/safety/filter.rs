@@ -258,7 +258,7 @@ mod tests {
     use crate::safety::limits::tests::iiwa14_limits;
     use crate::setpoint::{Setpoint, SetpointLimits};
     use crate::units::JointTorques;
-    use nalgebra::Vector3;
+    use nalgebra::{SVector, Vector3};
     use proptest::prelude::*;
     use rand::RngExt;
     use rand_xoshiro::Xoshiro256PlusPlus;
