@@ -36,6 +36,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--warm-minutes", type=float, default=6.0)
     parser.add_argument("--export-minutes", type=float, default=3.0)
     parser.add_argument("--pool", type=int, default=8192)
+    parser.add_argument("--init", type=Path, help="weights.pt of an earlier model to start from")
     return parser.parse_args()
 
 
@@ -89,6 +90,8 @@ def start_trainer(args: argparse.Namespace) -> subprocess.Popen:
     command += ["--out", args.out, "--seed", args.seed, "--minutes", args.minutes, "--resume"]
     command += ["--warm-minutes", args.warm_minutes, "--export-minutes", args.export_minutes]
     command += ["--pool", args.pool]
+    if args.init is not None:
+        command += ["--init", args.init]
     return subprocess.Popen([str(c) for c in command])
 
 

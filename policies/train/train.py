@@ -55,6 +55,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--weight-decay", type=float, default=1e-3)
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--init", type=Path, help="weights.pt of an earlier model to start from")
     parser.add_argument("--resume", action="store_true", help="go on from OUT/checkpoint.pt where there is one")
     return parser.parse_args()
 
@@ -67,6 +68,8 @@ class Trainer:
         torch.manual_seed(args.seed)
         self.rng = np.random.default_rng(args.seed)
         self.net = Critic().to(memory_format=torch.channels_last)
+        if args.init is not None:
+            self.net.load_state_dict(torch.load(args.init))
         self.ema = copy.deepcopy(self.net)
         self.previous = copy.deepcopy(self.net)
         self.optimizer = torch.optim.AdamW(
@@ -293,6 +296,7 @@ class Trainer:
         shutil.rmtree(scratch, ignore_errors=True)
         scratch.mkdir(parents=True)
         difference = export(self.ema, scratch, self.lineage())
+        torch.save(self.ema.state_dict(), scratch / "weights.pt")
         scratch.rename(target)
         for old in sorted(models.glob("step-*"))[:-EXPORTS_KEPT]:
             shutil.rmtree(old)
