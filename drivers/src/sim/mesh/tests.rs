@@ -150,10 +150,10 @@ fn a_body_is_normalised_about_its_centre_of_mass() {
 #[test]
 fn wide_bodies_shrink_to_the_fingers() {
     let regular = "v 1 1 1\nv 1 -1 -1\nv -1 1 -1\nv -1 -1 1\nf 1 2 3\nf 1 4 2\nf 1 3 4\nf 2 4 3\n";
-    // Its edges are √2 of the bounding box's, its faces √(3/2); ten degrees off, less than 2 % wider.
+    // Its edges are √2 of the bounding box's, its faces √(3/2); five degrees off, less than 5 % wider.
     let edge_m = mesh("a.obj", regular.as_bytes()).edge_max_m;
     let ratio = GRASP_WIDTH_MAX_M / edge_m / 1.5_f64.sqrt();
-    assert!((0.999..1.02).contains(&ratio), "{ratio}");
+    assert!((0.999..1.05).contains(&ratio), "{ratio}");
 }
 
 #[test]
@@ -176,9 +176,7 @@ fn convexity_is_seen() {
 
 #[test]
 fn groups_that_are_only_sides_make_one_piece() {
-    let sides = CUBE
-        .replace("f 3 4", "g side\nf 3 4")
-        .replace("f 1 4", "g bottom\nf 1 4");
+    let sides = CUBE.replace('f', "g side\nf");
     assert_eq!(mesh("a.obj", sides.as_bytes()).pieces.len(), 1);
 }
 
@@ -195,7 +193,7 @@ fn broken_meshes_are_refused_at_their_place() {
     million.resize(84 + 50_000_000, 0);
     let triangles = "f 1 2 3\n".repeat(TRIANGLES_MAX);
     let grid: String = (0..33).map(|i| format!("o {i}\n{TETRAHEDRON}")).collect();
-    let flat = CUBE.replace(" 2\n", " 0.001\n");
+    let flat = TETRAHEDRON.replace("v 0 0 1", "v 0.1 0.1 0.001");
     let cases: Vec<(&str, Vec<u8>, &str)> = vec![
         (
             "a.obj",
@@ -244,11 +242,6 @@ fn broken_meshes_are_refused_at_their_place() {
         ),
         ("a.obj", vec![], "a.obj: has no faces"),
         ("a.obj", flat.into(), "a.obj: is flat"),
-        (
-            "a.obj",
-            CUBE.replace("2", "1").replace("v 1", "v 0").into(),
-            "a.obj: ",
-        ),
         ("a.obj", "v 3 3 3\nf 1 1 1\n".into(), "a.obj: is flat"),
         ("a.obj", grid.into(), "a.obj: has 33 objects"),
         ("a.stl", vec![], "a.stl, byte 0: ends after 0 bytes"),
