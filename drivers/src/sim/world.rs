@@ -283,3 +283,23 @@ impl World {
         (both != 0).then(|| both.trailing_zeros() as usize)
     }
 }
+
+#[cfg(test)]
+impl World {
+    /// Puts an object's origin here, at rest and turned only about the vertical, without passing through what lies
+    /// between. Task frame.
+    pub(super) fn put(&mut self, object: usize, position_m: Vector3<f64>, yaw_rad: f64) {
+        let SceneObject { qpos, dof, .. } = self.scene.objects[object];
+        let (sin, cos) = (0.5 * yaw_rad).sin_cos();
+        let [x, y, z] = position_m.into();
+        self.data.qpos_mut()[qpos..qpos + 7].copy_from_slice(&[x, y, z, cos, 0.0, 0.0, sin]);
+        self.data.qvel_mut()[dof..dof + 6].fill(0.0);
+        self.data.forward();
+        self.take_snapshot();
+    }
+
+    /// Whether the physics of this object are computed at all: resting objects sleep.
+    pub(super) fn is_awake(&self, object: usize) -> bool {
+        self.data.body_awake()[self.scene.objects[object].body] == MjtSleepState::mjS_AWAKE
+    }
+}
