@@ -134,14 +134,13 @@ fn reading_and_writing_do_not_allocate() {
         if tick == 1000 {
             assert!(feeder.offer(build(2)).is_ok());
         }
-        let request =
-            Request::Motion {
-                dq: JointVelocities::from(
-                    [0.1, 0.2, 0.0, 0.0, 0.1, 0.0, 0.3]
-                        .map(|dq| if tick % 1000 < 500 { dq } else { -dq }),
-                ),
-                ddq: JointAccelerations::zeros(),
-            };
+        let request = Request::Motion {
+            dq: JointVelocities::from(
+                [0.1, 0.2, 0.0, 0.0, 0.1, 0.0, 0.3]
+                    .map(|dq| if tick % 1000 < 500 { dq } else { -dq }),
+            ),
+            ddq: JointAccelerations::zeros(),
+        };
         let fingers = if tick % 400 < 200 {
             Fingers::Open
         } else {

@@ -96,6 +96,8 @@ impl World {
         self.data.qpos_mut()[..ARM_DOFS].copy_from_slice(&other.data.qpos()[..ARM_DOFS]);
         self.data.qvel_mut()[..ARM_DOFS].copy_from_slice(&other.data.qvel()[..ARM_DOFS]);
         self.data.ctrl_mut()[..ARM_DOFS].copy_from_slice(&other.data.ctrl()[..ARM_DOFS]);
+        // What is derived from the pose, the tool's place above all, must not be the old one's until the next step.
+        self.data.forward();
         self.start(other.time());
     }
 
