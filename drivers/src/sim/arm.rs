@@ -83,7 +83,7 @@ impl SimArm {
         self.publish();
     }
 
-    fn publish(&mut self) {
+    pub(super) fn publish(&mut self) {
         self.state = self.world.arm_state();
         let noise_rad = self.world.scene().config().encoder_noise_rad;
         if noise_rad > 0.0 {

@@ -181,3 +181,31 @@ impl Camera for SimCamera {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sim::{SceneConfig, Split};
+
+    #[test]
+    fn only_the_policys_small_picture_is_coarse() {
+        let scene = Scene::build(&SceneConfig::default(), Split::Train, 1).unwrap();
+        let size_px = 64;
+        let cases = [
+            (View::Policy, true),
+            (View::Spectator { size_px }, false),
+            (View::PolicyEnlarged { size_px }, false),
+        ];
+        for (view, coarse) in cases {
+            let data = model_for(&scene, view).unwrap();
+            let quality = &data.model_vis().quality;
+            let mesh = [quality.numslices, quality.numstacks, quality.numquads];
+            assert_eq!(mesh == POLICY_MESH, coarse, "{view:?}: {mesh:?}");
+            let finer = mesh
+                .iter()
+                .zip(POLICY_MESH)
+                .all(|(&fine, rough)| fine > rough);
+            assert!(coarse || finer, "{view:?}: {mesh:?}");
+        }
+    }
+}

@@ -54,7 +54,7 @@ impl Drawn<'_> {
             out,
             r#"<mujoco model="iiwa14_tray"><compiler angle="radian" autolimits="true"/>
 <option timestep="{}" integrator="implicitfast" cone="elliptic" impratio="3" iterations="20" ls_iterations="10"><flag sleep="enable"/></option>
-<visual><headlight ambient="0.42 0.42 0.42" diffuse="0.35 0.35 0.35" specular="0 0 0"/><quality shadowsize="0" offsamples="0" numslices="16" numstacks="8" numquads="1"/><map znear="0.02" zfar="20"/></visual>
+<visual><headlight ambient="0.42 0.42 0.42" diffuse="0.35 0.35 0.35" specular="0 0 0"/><quality shadowsize="0" offsamples="0"/><map znear="0.02" zfar="20"/></visual>
 <statistic extent="1" center="0 0 0"/>
 <default><geom condim="6" friction="0.6 0.01 0.001" solref="0.02 1"/>
 <default class="object"/>{}</default>

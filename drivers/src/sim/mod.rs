@@ -26,6 +26,8 @@ mod rig;
 mod scene;
 mod seed;
 mod snapshot;
+#[cfg(test)]
+mod tests;
 mod world;
 
 pub use arm::SimArm;

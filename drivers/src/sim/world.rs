@@ -96,6 +96,8 @@ impl World {
         self.data.qpos_mut()[..ARM_DOFS].copy_from_slice(&other.data.qpos()[..ARM_DOFS]);
         self.data.qvel_mut()[..ARM_DOFS].copy_from_slice(&other.data.qvel()[..ARM_DOFS]);
         self.data.ctrl_mut()[..ARM_DOFS].copy_from_slice(&other.data.ctrl()[..ARM_DOFS]);
+        // What is derived from the pose, the tool's place above all, must not be the old one's until the next step.
+        self.data.forward();
         self.start(other.time());
     }
 
@@ -281,5 +283,25 @@ impl World {
         }
         let both = touched[0] & touched[1];
         (both != 0).then(|| both.trailing_zeros() as usize)
+    }
+}
+
+#[cfg(test)]
+impl World {
+    /// Puts an object's origin here, at rest and turned only about the vertical, without passing through what lies
+    /// between. Task frame.
+    pub(super) fn put(&mut self, object: usize, position_m: Vector3<f64>, yaw_rad: f64) {
+        let SceneObject { qpos, dof, .. } = self.scene.objects[object];
+        let (sin, cos) = (0.5 * yaw_rad).sin_cos();
+        let [x, y, z] = position_m.into();
+        self.data.qpos_mut()[qpos..qpos + 7].copy_from_slice(&[x, y, z, cos, 0.0, 0.0, sin]);
+        self.data.qvel_mut()[dof..dof + 6].fill(0.0);
+        self.data.forward();
+        self.take_snapshot();
+    }
+
+    /// Whether the physics of this object are computed at all: resting objects sleep.
+    pub(super) fn is_awake(&self, object: usize) -> bool {
+        self.data.body_awake()[self.scene.objects[object].body] == MjtSleepState::mjS_AWAKE
     }
 }
