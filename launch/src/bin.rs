@@ -214,7 +214,8 @@ mod tests {
     fn json_names_the_figures_of_the_protocol() {
         let json = serde_json::to_value(Report::of(&[bin(&[true; 20], 10)], 20)).unwrap();
         assert_eq!(json["first_20"], 1.0);
-        assert_eq!(json["wilson95"]["first_10"][1], 1.0);
+        let high = json["wilson95"]["first_10"][1].as_f64().unwrap();
+        assert!((high - 1.0).abs() < 1e-12, "{high}");
         // Thirty picks were not asked for.
         assert!(json.get("first_30").is_none(), "{json}");
     }

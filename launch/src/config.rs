@@ -134,7 +134,7 @@ impl Default for Watchdogs {
             arm_silence_ms_max: 20.0,
             policy_silence_ms_max: 500.0,
             frame_age_ms_max: 150.0,
-            tracking_rad_max: 0.1,
+            tracking_rad_max: 0.2,
         }
     }
 }
