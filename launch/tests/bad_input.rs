@@ -39,16 +39,16 @@ fn bad_launch_files_are_refused_at_their_line() {
             "unknown field `speed`",
         ),
         (
-            "[workspace]",
-            "[workspaces]",
+            "\n[workspace]",
+            "\n[workspaces]",
             "[workspaces]",
             "unknown field `workspaces`",
         ),
         ("xy_m = 0.05\n", "", "[action]", "missing field `xy_m`"),
         (
             "steps_max = 25",
-            "steps_max = 25\nsteps_max = 25",
-            "steps_max",
+            "steps_max = 25\nsteps_max = 26",
+            "steps_max = 26",
             "duplicate key",
         ),
         (
@@ -149,8 +149,8 @@ fn bad_launch_files_are_refused_at_their_line() {
             "no link is named base",
         ),
         (
-            "kind = \"critic\"",
-            "kind = \"clever\"",
+            "\nkind = \"critic\"",
+            "\nkind = \"clever\"",
             "kind = \"clever\"",
             "unknown variant `clever`",
         ),

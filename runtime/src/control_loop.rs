@@ -57,3 +57,109 @@ pub async fn control<C: Clock, const N: usize>(
     }
     arm.stop(crate::safety::StopCategory::Two);
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::arm::{ArmError, ArmState};
+    use crate::clock::{Duration, Instant, SimMono, executor};
+    use crate::controller::tests::{controller, home};
+    use crate::observation::TcpPose;
+    use crate::safety::{SafeCommand, StopCategory};
+    use crate::step::Phase;
+    use crate::units::{JointTorques, JointVelocities};
+    use nalgebra::Vector3;
+    use std::pin::pin;
+
+    /// Follows perfectly and notes what it is told.
+    struct FakeArm {
+        state: ArmState<7>,
+        fastest: f64,
+        stops: Vec<StopCategory>,
+    }
+
+    impl Arm<7> for FakeArm {
+        fn read(&mut self, now: Instant) -> Result<ArmState<7>, ArmError> {
+            self.state.sampled_at = now;
+            Ok(self.state)
+        }
+
+        fn write(&mut self, command: &SafeCommand<7>) -> Result<(), ArmError> {
+            assert!(self.stops.is_empty(), "a command after the stop");
+            (self.state.q, self.state.dq) = (*command.q(), *command.dq());
+            self.fastest = self.fastest.max(command.dq().0.amax());
+            Ok(())
+        }
+
+        fn stop(&mut self, category: StopCategory) {
+            self.stops.push(category);
+        }
+    }
+
+    /// Asks for a long way at first, and for the end after some ticks.
+    struct Impatient {
+        ticks: u64,
+        ends_after: u64,
+        last_phase: Phase,
+    }
+
+    impl Exchange<7> for Impatient {
+        fn decision(&mut self) -> Option<Decision> {
+            None
+        }
+
+        fn request(&mut self) -> Option<Request> {
+            (self.ticks == 1).then_some(Request::Approach(TcpPose {
+                position_m: Vector3::new(0.0, 0.0, 0.05),
+                yaw_rad: 0.0,
+            }))
+        }
+
+        fn publish(&mut self, outputs: &Outputs<7>) {
+            assert_eq!(outputs.step.tick, self.ticks);
+            self.ticks += 1;
+            self.last_phase = outputs.step.phase;
+        }
+
+        fn ended(&self) -> bool {
+            self.ticks >= self.ends_after
+        }
+    }
+
+    #[test]
+    fn the_loop_ends_when_the_arm_has_come_to_rest() {
+        for (ends_after, moving) in [(0, false), (1, false), (250, true), (300, true)] {
+            let mut arm = FakeArm {
+                state: ArmState {
+                    sampled_at: Instant::from_ticks(0),
+                    q: home(),
+                    dq: JointVelocities::zeros(),
+                    tau: JointTorques::zeros(),
+                    aperture_m: 0.084,
+                },
+                fastest: 0.0,
+                stops: Vec::new(),
+            };
+            let mut exchange = Impatient {
+                ticks: 0,
+                ends_after,
+                last_phase: Phase::Idle,
+            };
+            SimMono::reset();
+            let ticker = Ticker::<SimMono>::new(SimMono::EPOCH, Duration::from_millis(1));
+            executor::run::<SimMono>(&mut [pin!(control(
+                ticker,
+                &mut arm,
+                &mut controller(),
+                &mut exchange
+            ))]);
+            assert_eq!(arm.fastest > 0.1, moving, "{}", arm.fastest);
+            assert_eq!(arm.state.dq, JointVelocities::zeros());
+            assert_eq!(arm.stops, [StopCategory::Two]);
+            assert_eq!(exchange.last_phase, Phase::Hold);
+            let extra = exchange.ticks - ends_after;
+            assert!((1..500).contains(&extra), "{extra} ticks to stop");
+            assert_eq!(extra > 5, moving, "{extra} ticks to stop");
+        }
+    }
+}

@@ -186,6 +186,7 @@ impl<const N: usize> Controller<N> {
         if inputs.request == Some(Request::ClearFault) {
             self.clear();
         }
+        let arming = self.phase == Phase::Idle;
         self.sense(now, &inputs);
         if let Some(request) = inputs.request {
             self.obey(now, request);
@@ -195,7 +196,7 @@ impl<const N: usize> Controller<N> {
         }
         self.watch(now);
         let reference = self.setpoint.sample(now + self.config.period);
-        let (verdict, report) = self.command(&reference);
+        let (verdict, report) = self.command(&reference, arming);
         if let Some(fault) = report.fault {
             self.latch(fault);
         }
@@ -414,13 +415,14 @@ impl<const N: usize> Controller<N> {
         self.phase = Phase::Faulted;
     }
 
-    fn command(&mut self, reference: &TcpReference) -> (Verdict<N>, SafetyReport) {
+    /// While `arming`, the command is the measured pose itself.
+    fn command(&mut self, reference: &TcpReference, arming: bool) -> (Verdict<N>, SafetyReport) {
         let Some(command) = self.safety.command() else {
             return self.safety.filter(safety::Request::Stop, self.fingers);
         };
         let request = match self.phase {
             Phase::Faulted | Phase::Idle => safety::Request::Stop,
-            _ if self.ending => safety::Request::Stop,
+            _ if arming || self.ending => safety::Request::Stop,
             Phase::Hold | Phase::Approach | Phase::Policy => {
                 let motion = pose::tool_motion(
                     &self.config.T_base_task,
@@ -504,4 +506,4 @@ fn ms(span: Duration) -> f64 {
 
 #[cfg(test)]
 #[path = "controller_tests.rs"]
-mod tests;
+pub(crate) mod tests;

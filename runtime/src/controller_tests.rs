@@ -42,7 +42,7 @@ fn config() -> ControllerConfig<7> {
     }
 }
 
-fn controller() -> Controller<7> {
+pub(crate) fn controller() -> Controller<7> {
     let workspace = Workspace {
         min_m: [-0.14, -0.14, 0.0],
         max_m: [0.14, 0.14, 0.45],
@@ -61,7 +61,7 @@ fn controller() -> Controller<7> {
 }
 
 /// The tool straight down, 25 cm above the tray's centre.
-fn home() -> JointPositions<7> {
+pub(crate) fn home() -> JointPositions<7> {
     [0.0, 0.548949, 0.0, -1.332549, 0.0, 1.260095, 0.0].into()
 }
 
@@ -264,7 +264,7 @@ fn without_a_measured_pose_nothing_is_commanded() {
         );
         assert!(outputs.observation.is_none() && outputs.is_stopped());
     }
-    for (state, code) in [(q(3, 1.0), 5), (q(1, 0.9), 6)] {
+    for (state, code) in [(q(3, 2.08), 5), (q(0, 0.5), 6)] {
         let outputs = Bench::at(home()).hear(Ok(state));
         assert_eq!(outputs.verdict, Verdict::Stop(StopCategory::Two));
         assert_eq!(outputs.step.fault.map(|fault| fault.code()), Some(code));
@@ -484,7 +484,7 @@ fn a_silent_arm_is_stopped_and_stays_so_until_a_person_clears_it() {
     type Say = fn(&Bench) -> (Result<ArmState<7>, ArmError>, Option<ArmError>);
     let stale: Say = |bench| {
         let state = ArmState {
-            sampled_at: Instant::from_ticks(1_249 * MS),
+            sampled_at: Instant::from_ticks(1_251 * MS),
             ..bench.state()
         };
         (Ok(state), None)
