@@ -147,7 +147,7 @@ fn grid(half_width_m: f64, places: i32) -> impl Iterator<Item = [f64; 2]> {
     (0..places * places).map(move |i| [at(i % places), at(i / places)])
 }
 
-/// Smallest seen: 21 pixels of area, 5 columns.
+/// Smallest seen: 27 pixels of area, 5 columns.
 #[test]
 fn a_cube_of_3_cm_is_seen_everywhere_that_objects_are_put() {
     let half = SceneConfig::default().objects.spawn_half_width_m;
@@ -167,7 +167,7 @@ fn a_cube_of_3_cm_is_seen_everywhere_that_objects_are_put() {
     println!("at least {area} pixels of area and {width} of width");
 }
 
-/// The critics project the gripper's pose into the image with this model. Largest distance seen: 0.38 pixels.
+/// The critics project the gripper's pose into the image with this model. Largest distance seen: 0.20 pixels.
 #[test]
 fn the_picture_is_that_of_the_pinhole_camera_in_the_configuration() {
     let mut studio = Studio::new(0, 0.0);
@@ -184,6 +184,7 @@ fn the_picture_is_that_of_the_pinhole_camera_in_the_configuration() {
     println!("at most {worst:.2} pixels off");
 }
 
+/// The floor spans 53 to 54 columns and 40 to 41 rows.
 #[test]
 fn the_tray_fills_the_picture_and_no_corner_is_cut_off() {
     for seed in 0..6 {
@@ -214,7 +215,7 @@ fn the_tray_fills_the_picture_and_no_corner_is_cut_off() {
     }
 }
 
-/// Most seen: X %, mean Y %.
+/// Share of the floor's pixels that the arm hides with the tool 0.12 m above nine places: at most 21 %, on average 5 %.
 #[test]
 fn the_hovering_arm_hides_little_of_the_tray() {
     let mut studio = Studio::new(0, 0.0);

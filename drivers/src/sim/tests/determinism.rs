@@ -4,7 +4,7 @@ use super::*;
 use crate::sim::{Rig, Split, View};
 use visuomotor_runtime::arm::{Arm, ArmState, Fingers};
 use visuomotor_runtime::camera::Frame;
-use visuomotor_runtime::units::{JointPositions, JointVelocities};
+use visuomotor_runtime::units::JointVelocities;
 
 const TICKS: u64 = 2000;
 

@@ -17,6 +17,7 @@ use visuomotor_runtime::kinematics::Chain;
 use visuomotor_runtime::kinematics::ik::solve_pose;
 use visuomotor_runtime::kinematics::pose::tool_pose;
 use visuomotor_runtime::observation::TcpPose;
+use visuomotor_runtime::units::JointPositions;
 
 const URDF: &str = include_str!("../../../../launch/robots/iiwa14.urdf");
 /// Upright, behind the policy's camera.
@@ -38,6 +39,11 @@ fn tool_at(position_m: Vector3<f64>, yaw_rad: f64) -> [f64; 7] {
         .unwrap()
         .0
         .into()
+}
+
+fn tcp_in_base_m(q: &JointPositions<7>) -> Vector3<f64> {
+    let chain = Chain::<7>::from_urdf(URDF, "base_link", "tcp").unwrap();
+    chain.tip_position(q)
 }
 
 /// Scenes with one black cube in them.
