@@ -1,3 +1,5 @@
+//! Launch files, good and bad: each mistake is named with its file, line and key.
+
 use super::*;
 use proptest::prelude::*;
 

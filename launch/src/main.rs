@@ -4,7 +4,7 @@
 //! or at `visuomotor_runtime::control_loop` for the loop itself.
 
 // Most of the launch file and of the command line speaks to an arm, and the simulated one is the only one so far.
-#![cfg_attr(not(feature = "sim"), allow(dead_code))]
+#![cfg_attr(not(feature = "sim"), expect(dead_code))]
 
 #[cfg(feature = "sim")]
 mod batch;
