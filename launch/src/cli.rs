@@ -11,8 +11,8 @@ const EXAMPLES: &str = "\
 Examples:
   visuomotor eval launch/robots/sim_iiwa14.toml --episodes 300 --seed 1 --jobs 2
       Success rate on 300 scenes that the policy has never seen, as fast as possible.
-  visuomotor eval launch/robots/sim_iiwa14.toml --episodes 50 --video videos/
-      A GIF of every episode, and a contact sheet of the failures.
+  visuomotor eval launch/robots/sim_iiwa14.toml --episodes 50 --objects my_meshes/ --video videos/
+      The same on your own OBJ or STL meshes, with a GIF of every episode.
   visuomotor policy check policies/models/qtopt.toml
       Does this policy load, and does it still answer as it did when it was trained?
 
@@ -99,6 +99,9 @@ pub struct EvalArgs {
     /// Seed of the first episode; the next ones count up from it.
     #[arg(long, value_name = "S", default_value_t = 1, value_parser = seed())]
     pub seed: u64,
+    /// Take the objects from the OBJ and STL meshes of this directory, scaled to the launch file's `mesh_size_m`.
+    #[arg(long, value_name = "DIR")]
+    pub objects: Option<PathBuf>,
     /// Share of the episodes, from 0 to 1, in which the target is moved 5 cm during the approach.
     #[arg(long, value_name = "P", default_value_t = 0.0, value_parser = fraction)]
     pub perturb: f64,

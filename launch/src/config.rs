@@ -382,6 +382,13 @@ fn scene(
         return Err(source.error_in("scene.tray_in_base_m", message));
     }
     scene.tray_in_base_m = tables.task.origin_in_base_m;
+    if let Some(meshes) = scene.objects.meshes.take() {
+        let directory = source.path.parent().unwrap_or(Path::new("")).join(meshes);
+        scene
+            .objects
+            .load(&directory)
+            .map_err(|error| source.error_in("scene.objects.meshes", error))?;
+    }
     scene.validate().map_err(|error| match error {
         SceneError::Invalid { key, reason } => source.error_in(&format!("scene.{key}"), reason),
         other => source.error_in("scene", other),

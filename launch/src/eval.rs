@@ -24,7 +24,10 @@ const VIEW_PX: u32 = 320;
 const STRIPS_MAX: usize = 40;
 
 pub fn run(args: &EvalArgs) -> Result<Grade, CommandError> {
-    let launch = Launch::read(&args.launch).map_err(CommandError::input)?;
+    let mut launch = Launch::read(&args.launch).map_err(CommandError::input)?;
+    if let (Some(directory), Some(scene)) = (&args.objects, &mut launch.scene) {
+        scene.objects.load(directory).map_err(CommandError::input)?;
+    }
     let sheet = args
         .sheet
         .clone()

@@ -4,6 +4,7 @@
 //! that a built `visuomotor` needs while it runs.
 
 mod demo;
+mod meshes;
 mod native;
 mod process;
 mod system;
@@ -22,8 +23,14 @@ cargo xtask demo
     Set up, build, and watch the simulated arm grasp: five episodes in real time, then twenty as fast as they go.
 cargo xtask test [--quick]
     Everything that CI runs. --quick leaves out the tests whose names start with `long_`.
+cargo xtask meshes DIR
+    Write fifty test objects to DIR, to evaluate on: visuomotor eval … --objects DIR.
 
 Exit codes: 0 good, 1 ran but fell short, 2 bad input or something missing.";
+
+/// The set that figures are quoted for.
+const MESHES: usize = 50;
+const MESHES_SEED: u64 = 1;
 
 /// Why a task ended early.
 #[derive(Debug)]
@@ -50,6 +57,7 @@ fn run(words: &[&str]) -> Result<(), Failure> {
     match words {
         ["setup", options @ ..] => setup(options),
         ["demo"] => demo::run(),
+        ["meshes", dir] => meshes::write(Path::new(dir), MESHES, MESHES_SEED),
         ["test"] => test_run::run(test_run::Extent::Everything),
         ["test", "--quick"] => test_run::run(test_run::Extent::Quick),
         ["help" | "--help" | "-h"] => {
@@ -99,6 +107,7 @@ mod tests {
             &["tests"],
             &["test", "--fast"],
             &["demo", "now"],
+            &["meshes"],
             &["setup", "--into"],
             &["setup", "--arch", "aarch64"],
         ] {
