@@ -18,8 +18,6 @@ use std::collections::BTreeMap;
 use std::fmt;
 use visuomotor_drivers::sim::{SceneConfig, Split};
 
-/// So many objects stay in the tray only behind taller walls than those of training; the palm still clears these, m.
-const WALL_HEIGHT_M: f64 = 0.06;
 /// The objects fall into the middle of the tray: the square of this half width, m.
 const SPAWN_HALF_WIDTH_M: f64 = 0.08;
 /// The paper's figures are those of so many first picks.
@@ -59,7 +57,7 @@ pub fn run(args: &BinArgs) -> Result<Grade, CommandError> {
     output::check_json(args.json.as_deref())?;
     let mut launch = Launch::read(&args.launch).map_err(CommandError::input)?;
     if let Some(scene) = &mut launch.scene {
-        fill(scene, args.objects_in_bin);
+        fill(scene, args.objects_in_bin, args.wall_height_m);
     }
     let policy = policy::open(&launch, args.policy.as_ref()).map_err(CommandError::input)?;
     let mut rig =
@@ -83,11 +81,11 @@ pub fn run(args: &BinArgs) -> Result<Grade, CommandError> {
     Ok(if good { Grade::Good } else { Grade::Short })
 }
 
-/// Puts so many objects into the scene, and keeps them there.
-fn fill(scene: &mut SceneConfig, objects: u32) {
+/// Puts so many objects into the scene, behind such walls.
+fn fill(scene: &mut SceneConfig, objects: u32, wall_height_m: f64) {
     scene.objects.count = [objects; 2];
     scene.objects.spawn_half_width_m = SPAWN_HALF_WIDTH_M;
-    scene.wall_height_m = WALL_HEIGHT_M;
+    scene.wall_height_m = wall_height_m;
 }
 
 /// Picks until nothing is left, the picks are used up, or a person interrupts.

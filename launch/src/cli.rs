@@ -157,6 +157,9 @@ pub struct BinArgs {
     /// Picks in each bin; fewer when nothing is left in it.
     #[arg(long, value_name = "N", default_value_t = 30, value_parser = episodes())]
     pub picks: u32,
+    /// Height of the bin's walls, m: lower ones lose objects, taller ones stop the palm.
+    #[arg(long, value_name = "M", default_value_t = 0.06)]
+    pub wall_height_m: f64,
     /// Seed of the first bin; the next ones count up from it.
     #[arg(long, value_name = "S", default_value_t = 1, value_parser = seed())]
     pub seed: u64,
