@@ -424,6 +424,11 @@ impl<const N: usize> Controller<N> {
             Phase::Faulted | Phase::Idle => safety::Request::Stop,
             _ if arming || self.ending => safety::Request::Stop,
             Phase::Hold | Phase::Approach | Phase::Policy => {
+                let mut tuning = self.tuning;
+                if self.phase == Phase::Hold {
+                    // Who holds still does not tidy up the elbow either.
+                    tuning.posture_gain_per_s.fill(0.0);
+                }
                 let motion = pose::tool_motion(
                     &self.config.T_base_task,
                     &reference.pose,
@@ -431,7 +436,7 @@ impl<const N: usize> Controller<N> {
                     &reference.acceleration,
                 );
                 let joints =
-                    ik::differential(&self.chain, &command.q, &command.dq, &motion, &self.tuning);
+                    ik::differential(&self.chain, &command.q, &command.dq, &motion, &tuning);
                 // Where a joint is too slow, the reference waits on its path.
                 let behind = (1.0 - joints.speed_scale) * self.config.period.as_ticks() as f64;
                 self.setpoint.hold_back(Duration::from_ticks(behind as u64));

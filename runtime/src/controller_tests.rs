@@ -1,3 +1,5 @@
+//! Who may move the arm and when: arbitration, watchdogs, faults and the way back from them.
+
 use super::*;
 use crate::kinematics::chain::tests::iiwa14;
 use crate::safety::limits::tests::iiwa14_limits;

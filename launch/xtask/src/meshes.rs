@@ -24,8 +24,10 @@ struct Piece {
 /// One object: its convex pieces may touch and overlap.
 type Body = Vec<Piece>;
 
-/// Every family of bodies, and the format of its files.
-const FAMILIES: [(&str, fn(&mut Draw) -> Body, Format); 10] = [
+/// A name, what draws a body, and the format of its files.
+type Family = (&'static str, fn(&mut Draw) -> Body, Format);
+
+const FAMILIES: [Family; 10] = [
     ("superquadric", superquadric, Format::BinaryStl),
     ("prism", prism, Format::Obj),
     ("bottle", bottle, Format::Obj),
