@@ -1,8 +1,5 @@
 //! What the tests of the command share: the program, a directory of their own, and the shipped launch file in it.
 
-// Each test program uses its own part of this.
-#![allow(dead_code)]
-
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 

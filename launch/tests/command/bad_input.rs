@@ -1,8 +1,6 @@
 //! Whatever is given, the command says what is wrong and where, with exit code 2, and never panics.
 
-mod common;
-
-use common::{Scratch, changed, fixtures, run, stderr, urdf};
+use crate::scratch::{Scratch, changed, fixtures, run, stderr, urdf};
 use proptest::prelude::*;
 use std::path::Path;
 use std::process::{Command, Output};

@@ -1,9 +1,7 @@
 //! Evaluation from the outside: what it promises about determinism, counting, its report and its recordings; and what
 //! an interrupt leaves behind.
 
-mod common;
-
-use common::{Scratch, fixtures, run, stderr, visuomotor};
+use crate::scratch::{Scratch, fixtures, run, stderr, visuomotor};
 use serde_json::Value;
 use std::path::{Path, PathBuf};
 use std::process::Output;

@@ -1,0 +1,5 @@
+//! The command `visuomotor` from the outside: what it refuses, what it reports, and what it leaves behind.
+
+mod bad_input;
+mod eval;
+mod scratch;
