@@ -79,7 +79,7 @@ class Collector:
 
     def on_policy(self) -> subprocess.Popen | None:
         """A round with the newest model, or None where there is none yet."""
-        models = sorted((self.args.out / "models").glob("step-*/qtopt.toml"))
+        models = sorted((self.args.out / "models").glob("step-*/collect.toml"))
         if not models:
             return None
         return self.start("on_policy", self.args.round, str(models[-1]), "--explore", self.args.explore)
