@@ -7,8 +7,10 @@ use std::collections::HashSet;
 
 /// A hull has at most this many vertices: collisions and the text of the model stay cheap.
 pub const VERTICES_MAX: usize = 128;
-/// Points this close to a face, as a share of the hull's extent, lie in it.
-const COPLANAR: f64 = 1e-7;
+/// Points this close to the hull, as a share of its extent, lie in it: more than the rounding of usual files.
+const COPLANAR: f64 = 1e-5;
+/// A point sees a face from above when it is this far above, as a share of the extent: more than rounding here.
+const SEEN: f64 = 1e-9;
 
 /// A closed convex surface.
 #[derive(Clone, Debug, PartialEq)]
@@ -31,12 +33,11 @@ impl Plane {
 }
 
 impl Hull {
-    /// Point by point (Clarkson, Shor 1989, without their conflict lists): every point outside replaces the faces that
-    /// it sees by a cone to their rim. `None` where the points are flatter than `flatness` of their extent.
+    /// Point by point, the farthest outside first (as Quickhull: Barber, Dobkin, Huhdanpaa 1996): it replaces the faces
+    /// that it sees by a cone to their rim. Of points that lie in a face only the corners remain. `None` where the points are flatter than `flatness` of their extent.
     pub fn of(points: &[Vector3<f64>], flatness: f64) -> Option<Self> {
         let extent = extent(points);
         let simplex = simplex(points, flatness * extent)?;
-        let margin = COPLANAR * extent;
         let [a, b, c, d] = simplex;
         let mut faces = vec![[a, b, c], [a, d, b], [b, d, c], [c, d, a]];
         if plane(points, &faces[0])?.above(&points[d]) > 0.0 {
@@ -46,14 +47,15 @@ impl Hull {
             .iter()
             .map(|face| plane(points, face))
             .collect::<Option<_>>()?;
-        for (i, point) in points.iter().enumerate() {
-            let seen: Vec<bool> = planes
-                .iter()
-                .map(|plane| plane.above(point) > margin)
-                .collect();
-            if !seen.contains(&true) {
-                continue;
+        for _ in points {
+            let Some((i, outside)) = farthest_outside(points, &planes) else {
+                break;
+            };
+            if outside <= COPLANAR * extent {
+                break;
             }
+            let sees = |plane: &Plane| plane.above(&points[i]) > SEEN * extent;
+            let seen: Vec<bool> = planes.iter().map(sees).collect();
             let edges: HashSet<[usize; 2]> = (faces.iter().zip(&seen))
                 .filter(|(_, seen)| **seen)
                 .flat_map(|(face, _)| edges(face))
@@ -187,6 +189,16 @@ fn simplex(points: &[Vector3<f64>], thickness: f64) -> Option<[usize; 4]> {
     Some([a, b, c, d])
 }
 
+/// The point that is farthest above any of the planes, and how far.
+fn farthest_outside(points: &[Vector3<f64>], planes: &[Plane]) -> Option<(usize, f64)> {
+    let outside = |point: &Vector3<f64>| {
+        let above = planes.iter().map(|plane| plane.above(point));
+        above.fold(f64::NEG_INFINITY, f64::max)
+    };
+    let outside = points.iter().map(outside).enumerate();
+    outside.max_by(|a, b| a.1.total_cmp(&b.1))
+}
+
 fn edges(&[a, b, c]: &[usize; 3]) -> [[usize; 2]; 3] {
     [[a, b], [b, c], [c, a]]
 }
@@ -231,9 +243,12 @@ mod tests {
     fn a_hull_is_closed_and_holds_every_point() {
         for seed in 0..40 {
             let mut rng = Xoshiro256PlusPlus::seed_from_u64(seed);
-            let stretch = Vector3::from_fn(|_, _| rng.random_range(0.02..1.0));
-            let points: Vec<_> = (0..rng.random_range(4..200))
+            let stretch = Vector3::from_fn(|_, _| rng.random_range(0.1..1.0));
+            // Rounded as files round, and so coarsely that most points share faces with others.
+            let step = [1e-9, 1e-6, 0.05][seed as usize % 3];
+            let points: Vec<_> = (0..rng.random_range(12..200))
                 .map(|_| Vector3::from_fn(|axis, _| stretch[axis] * rng.random_range(-1.0..1.0)))
+                .map(|point| point.map(|x: f64| (x / step).round() * step))
                 .collect();
             let Some(hull) = Hull::of(&points, 1e-6) else {
                 panic!("seed {seed}: flat");
@@ -242,7 +257,10 @@ mod tests {
                 .iter()
                 .map(|point| hull.deepest([*point].into_iter()));
             let deepest = depths.fold(1.0, f64::min);
-            assert!(deepest > -1e-6, "seed {seed}: {deepest}");
+            assert!(
+                deepest > -2.0 * COPLANAR * extent(&points),
+                "seed {seed}: {deepest}"
+            );
             let all: HashSet<_> = hull.faces.iter().flat_map(edges).collect();
             assert_eq!(all.len(), 3 * hull.faces.len(), "seed {seed}");
             assert!(
@@ -251,6 +269,31 @@ mod tests {
             );
             // Euler's formula for a sphere.
             assert_eq!(hull.faces.len(), 2 * hull.vertices.len() - 4, "seed {seed}");
+        }
+    }
+
+    #[test]
+    fn faces_full_of_rounded_points_stay_flat() {
+        for seed in 0..40 {
+            let mut rng = Xoshiro256PlusPlus::seed_from_u64(seed);
+            let turn = crate::sim::object::draw_rotation(&mut rng);
+            let mut points: Vec<_> = (0..120)
+                .map(|i| {
+                    let mut point = Vector3::from_fn(|_, _| rng.random_range(-1.0..1.0));
+                    point[i % 3] = if i % 2 == 0 { 1.0 } else { -1.0 };
+                    point
+                })
+                .collect();
+            points.extend(grid().iter().map(|point| point - Vector3::repeat(1.0)));
+            let rounded = |point: &Vector3<f64>| (turn * point).map(|x| (x * 1e6).round() * 1e-6);
+            let points: Vec<_> = points.iter().map(rounded).collect();
+            let hull = Hull::of(&points, 0.01).unwrap();
+            assert_eq!(hull.vertices.len(), 8, "seed {seed}");
+            assert!(
+                (hull.area() - 24.0).abs() < 1e-4,
+                "seed {seed}: {}",
+                hull.area()
+            );
         }
     }
 
