@@ -45,7 +45,7 @@ pub enum Command {
 const RUN_EXAMPLES: &str = "\
 Examples:
   visuomotor run launch/robots/sim_iiwa14.toml
-      Watch the simulated arm grasp in real time. Ctrl-C stops it under control.
+      The simulated arm grasps in real time. Ctrl-C stops it under control.
   visuomotor run launch/robots/sim_iiwa14.toml --seconds 60 --stats -
       For a minute; then the control loop's own figures as JSON.
 
@@ -84,6 +84,11 @@ Examples:
   visuomotor eval launch/robots/sim_iiwa14.toml --policy scripted --require 0.95
       Judge the scene by its privileged expert; exit code 1 below 95 %.
   visuomotor eval launch/robots/sim_iiwa14.toml --json - | jq .success_rate
+
+Success: at the end both fingers hold an object whose lowest point is more than 7 cm above the tray's floor.
+Failures, by what went wrong for good: faulted (a latched fault stopped the arm), never_closed, terminated_early (before
+the fingers ever closed), closed_on_nothing (never held anything), dropped (held something, and lost it), held_too_low
+(ended too early with an object in the fingers), timeout (the same, out of steps), object_out_of_reach.
 
 Equal seeds give byte-identical actions, whatever --jobs. Evaluation scenes are never training scenes.
 Exit code 1 when no episode succeeds, when the rate is below --require, or when it was interrupted.";
@@ -175,7 +180,7 @@ const COLLECT_EXAMPLES: &str = "\
 Examples:
   visuomotor collect-sim launch/robots/sim_iiwa14.toml --policy weak --episodes 10000 --seed 1 --out data/
       Weak scripted experience to warm-start from.
-  visuomotor collect-sim launch/robots/sim_iiwa14.toml --policy model/qtopt.toml \\
+  visuomotor collect-sim launch/robots/sim_iiwa14.toml --policy policies/models/qtopt.toml \\
       --episodes 2000 --seed 50001 --explore 0,0.1,0.3 --out data/
       On-policy experience; the episodes take turns with the three levels of exploration.
 

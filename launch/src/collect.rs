@@ -53,6 +53,14 @@ impl ShardWriter {
         meta: serde_json::Value,
     ) -> io::Result<Self> {
         fs::create_dir_all(directory)?;
+        let first = directory.join(format!("shard-{seed}-00000"));
+        if first.exists() {
+            let why = format!(
+                "{} exists: choose another seed or directory",
+                first.display()
+            );
+            return Err(io::Error::new(io::ErrorKind::AlreadyExists, why));
+        }
         Ok(Self {
             directory: directory.to_owned(),
             seed,

@@ -66,7 +66,7 @@ impl<'a> Collector<'a> {
         });
         let (seed, scale) = (share.first, launch.action);
         let shards = ShardWriter::new(&args.out, seed, scale, EPISODES_PER_SHARD, meta)
-            .map_err(CommandError::failed)?;
+            .map_err(CommandError::input)?;
         Ok(Self { args, rig, shards })
     }
 

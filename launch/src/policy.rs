@@ -137,6 +137,28 @@ fn check_fit(launch: &Launch, manifest: &Manifest) -> Result<(), PolicyOpenError
         let (policy, robot) = (manifest.rate_hz, launch.task.action_rate_hz);
         return differs("task.action_rate_hz", policy.to_string(), robot.to_string());
     }
+    if manifest.max_steps < launch.task.steps_max {
+        let (policy, robot) = (manifest.max_steps, launch.task.steps_max);
+        return differs(
+            "task.steps_max",
+            format!("at most {policy}"),
+            robot.to_string(),
+        );
+    }
+    let (low, high) = (launch.task.goal_low_m, launch.task.goal_high_m);
+    let known = &manifest.workspace;
+    let reach = [low[0], low[1], high[0], high[1]].map(f64::abs);
+    if reach.iter().any(|&reach| reach > known.xy_max_m)
+        || low[2] < known.z_min_m
+        || high[2] > known.z_max_m
+    {
+        let policy = format!("within {known:?}");
+        return differs(
+            "task.goal_low_m and goal_high_m",
+            policy,
+            format!("{low:?} to {high:?}"),
+        );
+    }
     #[cfg(feature = "sim")]
     if let Some(scene) = &launch.scene {
         let (mount, camera) = (&manifest.camera, &scene.camera);

@@ -142,7 +142,10 @@ impl fmt::Display for Findings {
             self.tick_ms, self.tick_over_graphs, self.graphs_ms
         )?;
         for (key, value) in &self.lineage {
-            writeln!(f, "lineage       {key} = {value}")?;
+            match value {
+                toml::Value::Array(many) => writeln!(f, "lineage       {key}: {}", many.len())?,
+                one => writeln!(f, "lineage       {key} = {one}")?,
+            }
         }
         Ok(())
     }

@@ -18,6 +18,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 /// The control loop's figures.
 #[derive(Debug, Serialize)]
 struct Stats {
+    /// A person ended the session.
+    interrupted: bool,
     episodes: usize,
     successes: usize,
     ticks: u64,
@@ -109,6 +111,7 @@ impl Stats {
             max: at(1.0).unwrap_or(0.0),
         };
         Self {
+            interrupted: summary.interrupted,
             episodes: finished.len(),
             successes: finished.iter().filter(|episode| episode.success()).count(),
             ticks: control.ticks,
@@ -142,6 +145,9 @@ fn microseconds(ns: &Histogram<u64>) -> Quantiles {
 impl fmt::Display for Stats {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Quantiles { p50, p99, max } = self.wake_us;
+        if self.interrupted {
+            writeln!(f, "interrupted; the arm was stopped under control")?;
+        }
         writeln!(f, "grasped {} of {}", self.successes, self.episodes)?;
         writeln!(
             f,

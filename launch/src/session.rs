@@ -374,9 +374,13 @@ impl Session<'_> {
         let interrupted = interrupted.load(Ordering::Relaxed);
         let wall_s = (LinuxMono::now() - began).as_nanos() as f64 * 1e-9;
         let result = self.close(seed, played, max_held_m, wall_s, interrupted)?;
-        self.status
-            .finish_episode(&result, &path.display().to_string());
-        self.finished.push(result);
+        let path = path.display().to_string();
+        if interrupted {
+            self.status.stop_episode(&result, &path);
+        } else {
+            self.status.finish_episode(&result, &path);
+            self.finished.push(result);
+        }
         Ok(())
     }
 
@@ -404,7 +408,7 @@ impl Session<'_> {
         self.recorder.finish(Outcome {
             ended_at: LinuxMono::now(),
             ending,
-            success: Some(end.success),
+            success: (!interrupted).then_some(end.success),
             actions: played.steps,
         })?;
         Ok(played.result(seed, &end, max_held_m, faulted, wall_s, wall_s))

@@ -98,6 +98,15 @@ impl StatusLine {
 
     /// `episode` is what to say about where it was recorded.
     pub fn finish_episode(&self, result: &EpisodeResult, episode: &str) {
+        self.leave(result, result.class.name(), episode);
+    }
+
+    /// A person ended it: that says nothing about the policy.
+    pub fn stop_episode(&self, result: &EpisodeResult, episode: &str) {
+        self.leave(result, "stopped by a person", episode);
+    }
+
+    fn leave(&self, result: &EpisodeResult, class: &str, episode: &str) {
         if self.quiet {
             return;
         }
@@ -108,7 +117,6 @@ impl StatusLine {
             closes,
             ..
         } = result;
-        let class = result.class.name();
         print(&format!(
             "{clear}episode {seed:6}  {class:20} {steps:2} steps  {closes} closes  {episode}\n"
         ));
