@@ -401,13 +401,14 @@ impl Session<'_> {
             } => Ending::Terminated,
             _ => Ending::StepLimit,
         };
+        let result = played.result(seed, &end, max_held_m, faulted, wall_s, wall_s);
         self.recorder.finish(Outcome {
             ended_at: LinuxMono::now(),
             ending,
-            success: Some(end.success),
-            actions: played.steps,
+            success: Some(result.success()),
+            actions: result.steps,
         })?;
-        Ok(played.result(seed, &end, max_held_m, faulted, wall_s, wall_s))
+        Ok(result)
     }
 
     fn request(&mut self, request: Request) -> Result<(), SessionError> {
