@@ -276,10 +276,13 @@ impl Session<'_> {
             self.seed = seed;
             if k > 0 {
                 start = wiring::draw_start(self.launch, rng);
-                self.change_scene(seed)?;
             }
             if !self.approach(start, interrupted)? {
                 continue;
+            }
+            if k > 0 {
+                // Only now that the fingers are up: new objects may lie where they were.
+                self.change_scene(seed)?;
             }
             self.episode(seed, rng.random(), interrupted)?;
         }
@@ -296,7 +299,8 @@ impl Session<'_> {
             world = refused;
             self.wait(Duration::from_ticks(LOOK_MS * 1_000_000))?;
         }
-        Ok(())
+        // Until the first frame of the new scene is there.
+        self.wait(SETTLE)
     }
 
     /// Brings the tool to the start pose. False when a person interrupts.
@@ -405,13 +409,14 @@ impl Session<'_> {
             } => Ending::Terminated,
             _ => Ending::StepLimit,
         };
+        let result = played.result(seed, &end, max_held_m, faulted, wall_s, wall_s);
         self.recorder.finish(Outcome {
             ended_at: LinuxMono::now(),
             ending,
-            success: (!interrupted).then_some(end.success),
-            actions: played.steps,
+            success: (!interrupted).then_some(result.success()),
+            actions: result.steps,
         })?;
-        Ok(played.result(seed, &end, max_held_m, faulted, wall_s, wall_s))
+        Ok(result)
     }
 
     fn request(&mut self, request: Request) -> Result<(), SessionError> {

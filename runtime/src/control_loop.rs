@@ -7,7 +7,7 @@ use crate::arm::Arm;
 use crate::clock::{Clock, Ticker};
 use crate::controller::{Controller, Inputs, Outputs, Request};
 use crate::policy::Decision;
-use crate::safety::Verdict;
+use crate::safety::{StopCategory, Verdict};
 
 /// The control loop's side of every hand-over to another thread or task. No method may block.
 pub trait Exchange<const N: usize> {
@@ -21,6 +21,15 @@ pub trait Exchange<const N: usize> {
     fn ended(&self) -> bool;
 }
 
+/// An arm that is told to stop whichever way the loop ends: at rest, by a panic, or dropped in mid-motion.
+struct Stopping<'a, A: Arm<N>, const N: usize>(&'a mut A);
+
+impl<A: Arm<N>, const N: usize> Drop for Stopping<'_, A, N> {
+    fn drop(&mut self) {
+        self.0.stop(StopCategory::Two);
+    }
+}
+
 /// Runs until [`Exchange::ended`]. The same future runs on Linux and in simulated time.
 pub async fn control<C: Clock, const N: usize>(
     mut ticker: Ticker<C>,
@@ -28,6 +37,7 @@ pub async fn control<C: Clock, const N: usize>(
     controller: &mut Controller<N>,
     exchange: &mut impl Exchange<N>,
 ) {
+    let Stopping(arm) = &mut Stopping(arm);
     let mut write_error = None;
     loop {
         let tick = ticker.tick().await;
@@ -55,7 +65,6 @@ pub async fn control<C: Clock, const N: usize>(
             break;
         }
     }
-    arm.stop(crate::safety::StopCategory::Two);
 }
 
 #[cfg(test)]
@@ -65,7 +74,7 @@ mod tests {
     use crate::clock::{Duration, Instant, SimMono, executor};
     use crate::controller::tests::{controller, home};
     use crate::observation::TcpPose;
-    use crate::safety::{SafeCommand, StopCategory};
+    use crate::safety::SafeCommand;
     use crate::step::Phase;
     use crate::units::{JointTorques, JointVelocities};
     use nalgebra::Vector3;
@@ -126,33 +135,50 @@ mod tests {
         }
     }
 
+    fn at_home() -> FakeArm {
+        FakeArm {
+            state: ArmState {
+                sampled_at: Instant::from_ticks(0),
+                q: home(),
+                dq: JointVelocities::zeros(),
+                tau: JointTorques::zeros(),
+                aperture_m: 0.084,
+            },
+            fastest: 0.0,
+            stops: Vec::new(),
+        }
+    }
+
+    fn run(arm: &mut FakeArm, exchange: &mut Impatient) {
+        SimMono::reset();
+        let ticker = Ticker::<SimMono>::new(SimMono::EPOCH, Duration::from_millis(1));
+        executor::run::<SimMono>(&mut [pin!(control(ticker, arm, &mut controller(), exchange))]);
+    }
+
+    #[test]
+    fn a_loop_that_panics_tells_the_arm_to_stop() {
+        let mut arm = at_home();
+        let mut exchange = Impatient {
+            // The first tick is not the one that the exchange expects.
+            ticks: 1,
+            ends_after: 250,
+            last_phase: Phase::Idle,
+        };
+        let run = std::panic::AssertUnwindSafe(|| run(&mut arm, &mut exchange));
+        assert!(std::panic::catch_unwind(run).is_err());
+        assert_eq!(arm.stops, [StopCategory::Two]);
+    }
+
     #[test]
     fn the_loop_ends_when_the_arm_has_come_to_rest() {
         for (ends_after, moving) in [(0, false), (1, false), (250, true), (300, true)] {
-            let mut arm = FakeArm {
-                state: ArmState {
-                    sampled_at: Instant::from_ticks(0),
-                    q: home(),
-                    dq: JointVelocities::zeros(),
-                    tau: JointTorques::zeros(),
-                    aperture_m: 0.084,
-                },
-                fastest: 0.0,
-                stops: Vec::new(),
-            };
+            let mut arm = at_home();
             let mut exchange = Impatient {
                 ticks: 0,
                 ends_after,
                 last_phase: Phase::Idle,
             };
-            SimMono::reset();
-            let ticker = Ticker::<SimMono>::new(SimMono::EPOCH, Duration::from_millis(1));
-            executor::run::<SimMono>(&mut [pin!(control(
-                ticker,
-                &mut arm,
-                &mut controller(),
-                &mut exchange
-            ))]);
+            run(&mut arm, &mut exchange);
             assert_eq!(arm.fastest > 0.1, moving, "{}", arm.fastest);
             assert_eq!(arm.state.dq, JointVelocities::zeros());
             assert_eq!(arm.stops, [StopCategory::Two]);

@@ -116,6 +116,9 @@ pub struct Controller<const N: usize> {
     /// The last tick's [`Outputs::is_stopped`].
     stopped: bool,
     goal: TcpPose,
+    /// Somebody has asked for motion since the arm was armed. Until then it rests as it is: the reference's tool points
+    /// straight down, the measured one may not.
+    asked: bool,
     fingers: Fingers,
     newest: Option<ArmState<N>>,
     /// The first tick: an arm that has never answered is silent since then.
@@ -164,6 +167,7 @@ impl<const N: usize> Controller<N> {
             ending: false,
             stopped: false,
             goal: origin,
+            asked: false,
             fingers: Fingers::Open,
             newest: None,
             began: None,
@@ -251,6 +255,7 @@ impl<const N: usize> Controller<N> {
         match self.safety.arm(state) {
             Ok(()) => {
                 self.goal = self.tool(&state.q);
+                self.asked = false;
                 match self.setpoint.reset(now, self.goal) {
                     Ok(()) => self.phase = Phase::Hold,
                     Err(_) => self.latch(Fault::ActionNotFinite),
@@ -354,6 +359,7 @@ impl<const N: usize> Controller<N> {
     fn go_to(&mut self, now: Instant, goal: TcpPose) {
         if self.setpoint.retarget(now, goal).is_ok() {
             self.goal = goal;
+            self.asked = true;
         } else {
             self.latch(Fault::ActionNotFinite);
         }
@@ -422,7 +428,7 @@ impl<const N: usize> Controller<N> {
         };
         let request = match self.phase {
             Phase::Faulted | Phase::Idle => safety::Request::Stop,
-            _ if arming || self.ending => safety::Request::Stop,
+            _ if arming || self.ending || !self.asked => safety::Request::Stop,
             Phase::Hold | Phase::Approach | Phase::Policy => {
                 let mut tuning = self.tuning;
                 if self.phase == Phase::Hold {

@@ -228,6 +228,21 @@ fn the_first_command_is_the_measured_pose() {
 }
 
 #[test]
+fn a_tilted_tool_rests_until_somebody_asks_for_motion() {
+    let mut q = home();
+    q[5] += 0.2;
+    let mut bench = Bench::at(q);
+    bench.run(300);
+    assert_eq!(bench.q, q, "holding");
+    bench.ask(Request::StartPolicy);
+    bench.run(300);
+    assert_eq!(bench.q, q, "before the first decision");
+    bench.ask(Request::Approach(pose(0.0, 0.0, 0.2, 0.0)));
+    bench.run(300);
+    assert!((bench.q.0 - q.0).amax() > 0.1, "{:?}", bench.q);
+}
+
+#[test]
 fn without_a_measured_pose_nothing_is_commanded() {
     let q = |joint: usize, value: f64| {
         let mut state = Bench::at(home()).state();

@@ -73,13 +73,15 @@ impl Section {
             .compare_exchange_weak(NOBODY, me, Ordering::SeqCst, Ordering::Relaxed)
             .is_err()
         {
-            self.check_reservation(me);
+            if !self.admits(me) {
+                refuse();
+            }
             thread::yield_now();
         }
         // Checked from inside: either `reserve` sees this thread and waits for it, or this thread sees the reservation.
         if !self.admits(me) {
             self.leave();
-            self.check_reservation(me);
+            refuse();
         }
         false
     }
@@ -91,14 +93,6 @@ impl Section {
     fn admits(&self, thread: usize) -> bool {
         let reserved_for = self.reserved_for.load(Ordering::SeqCst);
         reserved_for == NOBODY || reserved_for == thread
-    }
-
-    fn check_reservation(&self, thread: usize) {
-        assert!(
-            self.admits(thread),
-            "the critical section is reserved for the control thread; thread {:?} may not enter",
-            thread::current().name()
-        );
     }
 
     fn reserve(&self) -> Reservation<'_> {
@@ -122,6 +116,14 @@ impl Drop for Reservation<'_> {
     fn drop(&mut self) {
         self.0.reserved_for.store(NOBODY, Ordering::SeqCst);
     }
+}
+
+/// Panics without a second look: whoever has been turned away is outside, even if the reservation ends meanwhile.
+fn refuse() -> ! {
+    panic!(
+        "the critical section is reserved for the control thread; thread {:?} may not enter",
+        thread::current().name()
+    )
 }
 
 /// Not [`NOBODY`], and different for every living thread.
