@@ -34,7 +34,8 @@ impl Plane {
 
 impl Hull {
     /// Point by point, the farthest outside first (as Quickhull: Barber, Dobkin, Huhdanpaa 1996): it replaces the faces
-    /// that it sees by a cone to their rim. Points that lie in its faces are left out. `None` where the points are flatter than `flatness` of their extent.
+    /// that it sees by a cone to their rim. Points that lie in its faces are left out. `None` where the points are
+    /// flatter than `flatness` of their extent.
     pub fn of(points: &[Vector3<f64>], flatness: f64) -> Option<Self> {
         let extent = extent(points);
         let simplex = simplex(points, flatness * extent)?;
