@@ -195,3 +195,36 @@ fn a_pushed_object_wakes_and_comes_to_rest_elsewhere() {
         );
     }
 }
+
+#[test]
+fn what_was_taken_away_stays_out_of_the_tray() {
+    let mut world = World::build(&SceneConfig::default(), Split::Validation, 0).unwrap();
+    let before = world.judge().in_tray;
+    for object in 0..before {
+        world.take_away(object);
+        world.settle();
+        assert_eq!(world.judge().in_tray, before - object - 1);
+    }
+    let mut truth = SceneTruth::default();
+    world.truth(&mut truth);
+    for object in &truth.objects {
+        // On the table, 2 cm below the tray's floor, and behind the robot's base.
+        assert!((object.bottom_m + 0.02).abs() < 0.005, "{object:?}");
+        assert!(object.points_m.iter().all(|point| point.x < -0.7));
+    }
+}
+
+#[test]
+fn thirty_objects_stay_in_a_bin() {
+    let mut config = SceneConfig {
+        wall_height_m: 0.06,
+        ..SceneConfig::default()
+    };
+    config.objects.count = [30; 2];
+    config.objects.spawn_half_width_m = 0.08;
+    for seed in 0..3 {
+        let world = World::build(&config, Split::Validation, seed).unwrap();
+        let inside = world.judge().in_tray;
+        assert!(inside >= 28, "seed {seed}: {inside} of 30 objects");
+    }
+}
