@@ -56,6 +56,8 @@ impl Scratch {
     /// The same for the policy of a manifest with 80 x 80 images.
     pub fn with_policy(&self, manifest: &Path) -> String {
         let small = changed(&self.good(), "size_px = [64, 64]", "size_px = [80, 80]");
+        // A fixture ends its episodes on its own word.
+        let small = changed(&small, "hard_rules = true\n", "");
         let shipped = "manifest = \"../../policies/models/qtopt.toml\"";
         changed(&small, shipped, &format!("manifest = {manifest:?}"))
     }

@@ -73,16 +73,15 @@ impl Section {
             .compare_exchange_weak(NOBODY, me, Ordering::SeqCst, Ordering::Relaxed)
             .is_err()
         {
-            if !self.admits(me) {
-                refuse();
-            }
+            assert_admitted(self.admits(me));
             thread::yield_now();
         }
         // Checked from inside: either `reserve` sees this thread and waits for it, or this thread sees the reservation.
-        if !self.admits(me) {
+        let admitted = self.admits(me);
+        if !admitted {
             self.leave();
-            refuse();
         }
+        assert_admitted(admitted);
         false
     }
 
@@ -118,12 +117,13 @@ impl Drop for Reservation<'_> {
     }
 }
 
-/// Panics without a second look: whoever has been turned away is outside, even if the reservation ends meanwhile.
-fn refuse() -> ! {
-    panic!(
+/// A caller's mistake. Judged on one look: whoever was turned away is outside, even if the reservation ends meanwhile.
+fn assert_admitted(admitted: bool) {
+    assert!(
+        admitted,
         "the critical section is reserved for the control thread; thread {:?} may not enter",
         thread::current().name()
-    )
+    );
 }
 
 /// Not [`NOBODY`], and different for every living thread.
