@@ -3,9 +3,9 @@
 
 Not part of the continuous tests, because it needs packages from PyPI:
 
-    python3 -m venv /tmp/readers
-    /tmp/readers/bin/pip install rosbags==0.11.* mcap==1.* mcap-ros2-support==0.6.* pillow
-    /tmp/readers/bin/python runtime/tests/read_with_rosbags.py EPISODE.mcap
+    python3 -m venv target/readers
+    target/readers/bin/pip install rosbags==0.11.* mcap==1.* mcap-ros2-support==0.6.* pillow
+    target/readers/bin/python runtime/tests/read_with_rosbags.py EPISODE.mcap
 
 `rosbags` parses every schema from the file and is strict about every byte of CDR; `mcap-ros2-support` is what Foxglove's
 Python tools use. Both must give the same values. Prints one line a topic; any mismatch is an exception.
