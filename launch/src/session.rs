@@ -181,7 +181,7 @@ pub fn run(
         let (preference, cpu) = (launch.control.real_time, launch.control.cpu);
         let control_period = launch.control_period();
         let (arm, controller) = (&mut arm, &mut controller);
-        arm.world_mut().start(LinuxMono::now());
+        arm.restart(LinuxMono::now());
         let control = scope.spawn(move || {
             threads::control(
                 preference,
@@ -321,6 +321,11 @@ impl Session<'_> {
             let turned = (step.reference.yaw_rad - start.yaw_rad).abs();
             if step.phase == Phase::Approach && off.max(turned) < ARRIVED {
                 return Ok(true);
+            }
+            if step.phase == Phase::Faulted {
+                // It was still decelerating when it was asked.
+                self.request(Request::ClearFault)?;
+                self.request(Request::Approach(start))?;
             }
             if LinuxMono::now() - began > APPROACH_MAX {
                 tracing::error!(
