@@ -1,11 +1,11 @@
 //! The policy's part of an episode as it goes by, and the result that it makes with the judgement of the physics.
 
 use crate::report::{EpisodeResult, Evidence};
-use crate::wiring;
 use sha2::{Digest, Sha256};
 use visuomotor_drivers::sim::Judgement;
 use visuomotor_runtime::action::{Action, Verb};
 use visuomotor_runtime::arm::Fingers;
+use visuomotor_runtime::episode::Sha256 as Sha256Hash;
 
 #[derive(Clone, Debug, Default)]
 pub struct Played {
@@ -61,7 +61,7 @@ impl Played {
             policy_tick_ms: self.policy_tick_ms,
             sim_s,
             wall_s,
-            actions_sha256: wiring::hex(&self.actions.finalize()),
+            actions_sha256: Sha256Hash(self.actions.finalize().into()).to_string(),
         }
     }
 }

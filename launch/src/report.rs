@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use std::collections::BTreeMap;
 use std::fmt;
+use visuomotor_runtime::episode::Sha256 as Sha256Hash;
 
 /// How an episode ended: success, or the first thing that went wrong for good.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -195,7 +196,7 @@ impl Report {
             },
             realtime_factor: if wall_s > 0.0 { sim_s / wall_s } else { 0.0 },
             closes_mean: mean(results.iter().map(|r| f64::from(r.closes)).sum()),
-            actions_sha256: hex(&actions.finalize()),
+            actions_sha256: Sha256Hash(actions.finalize().into()).to_string(),
             failed_seeds: failed().map(|r| r.seed).collect(),
         }
     }
@@ -260,10 +261,6 @@ pub fn wilson95(successes: usize, trials: usize) -> [f64; 2] {
 fn percentile(sorted: &[f32], at: f64) -> f32 {
     let rank = (at * sorted.len() as f64).ceil() as usize;
     sorted.get(rank.max(1) - 1).copied().unwrap_or(0.0)
-}
-
-pub fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 #[cfg(test)]

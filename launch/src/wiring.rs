@@ -98,8 +98,3 @@ pub fn scene(launch: &Launch) -> Result<&visuomotor_drivers::sim::SceneConfig, W
         .as_ref()
         .ok_or_else(|| WiringError::NoScene(launch.source.path.display().to_string()))
 }
-
-/// Lower-case hexadecimal.
-pub fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
-}
