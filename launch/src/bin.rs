@@ -34,7 +34,11 @@ struct Bin {
 #[derive(Debug, PartialEq, Serialize)]
 struct Report {
     bins: usize,
+    /// The last bin was left before its end.
+    interrupted: bool,
     picks: usize,
+    /// Of all picks.
+    success_rate: f64,
     /// `first_<n>`: success rate of the first n picks of all bins together, fewer of bins that were empty before.
     #[serde(flatten)]
     rates: BTreeMap<String, f64>,
@@ -71,11 +75,10 @@ pub fn run(args: &BinArgs) -> Result<Grade, CommandError> {
         whole = bin.objects_left == 0 || bin.picks.len() == args.picks as usize;
         bins.push(bin);
         if !whole {
-            eprintln!("interrupted in bin {} of {}", bins.len(), args.repeats);
             break;
         }
     }
-    let report = Report::of(&bins, args.picks as usize);
+    let report = Report::of(&bins, args.picks as usize, !whole);
     output::report(&report, &report, args.json.as_deref())?;
     let good = whole && bins.iter().any(|bin| bin.picks.contains(&Class::Success));
     Ok(if good { Grade::Good } else { Grade::Short })
@@ -126,7 +129,7 @@ impl Bin {
 }
 
 impl Report {
-    fn of(bins: &[Bin], picks_per_bin: usize) -> Self {
+    fn of(bins: &[Bin], picks_per_bin: usize, interrupted: bool) -> Self {
         let sum = |count: &dyn Fn(&Bin) -> usize| bins.iter().map(count).sum::<usize>();
         let mean = |sum: usize, of: usize| sum as f64 / of.max(1) as f64;
         let mut rates = BTreeMap::new();
@@ -143,9 +146,12 @@ impl Report {
                 *failures.entry(class).or_insert(0) += 1;
             }
         }
+        let picks = sum(&|bin| bin.picks.len());
         Self {
             bins: bins.len(),
-            picks: sum(&|bin| bin.picks.len()),
+            interrupted,
+            picks,
+            success_rate: mean(sum(&|bin| bin.grasped(bin.picks.len())), picks),
             rates,
             wilson95: intervals,
             emptied: sum(&|bin| usize::from(bin.objects_left == 0)),
@@ -166,10 +172,21 @@ impl fmt::Display for Report {
                 "first {n} picks  {rate:5.1} %   95 % interval [{low:.1}, {high:.1}]"
             )?;
         }
+        let interrupted = if self.interrupted {
+            ", interrupted in the last"
+        } else {
+            ""
+        };
         writeln!(
             f,
-            "bins            {}, {} picks, {} emptied",
-            self.bins, self.picks, self.emptied
+            "all picks       {:5.1} %   of {}",
+            100.0 * self.success_rate,
+            self.picks
+        )?;
+        writeln!(
+            f,
+            "bins            {}, {} emptied{interrupted}",
+            self.bins, self.emptied
         )?;
         writeln!(
             f,
@@ -199,19 +216,24 @@ mod tests {
     #[test]
     fn rates_are_over_the_picks_that_were_made() {
         let long = [[true; 10], [false; 10], [true; 10]].concat();
-        let report = Report::of(&[bin(&long, 10), bin(&[true; 15], 0)], 30);
+        let report = Report::of(&[bin(&long, 10), bin(&[true; 15], 0)], 30, false);
         let rates: Vec<f64> = report.rates.values().copied().collect();
         assert_eq!(rates, [20.0 / 20.0, 25.0 / 35.0, 35.0 / 45.0]);
         assert_eq!(report.wilson95["first_30"], wilson95(35, 45));
         assert_eq!((report.picks, report.emptied), (45, 1));
+        assert_eq!(report.success_rate, 35.0 / 45.0);
         assert_eq!(report.objects_left_mean, 5.0);
         assert_eq!(report.failures, [(Class::Dropped, 10)].into());
     }
 
     #[test]
     fn json_names_the_figures_of_the_protocol() {
-        let json = serde_json::to_value(Report::of(&[bin(&[true; 20], 10)], 20)).unwrap();
+        let json = serde_json::to_value(Report::of(&[bin(&[true; 20], 10)], 20, true)).unwrap();
         assert_eq!(json["first_20"], 1.0);
+        assert_eq!(
+            (&json["success_rate"], &json["interrupted"]),
+            (&1.0.into(), &true.into())
+        );
         let high = json["wilson95"]["first_10"][1].as_f64().unwrap();
         assert!((high - 1.0).abs() < 1e-12, "{high}");
         // Thirty picks were not asked for.

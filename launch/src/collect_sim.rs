@@ -30,7 +30,7 @@ pub fn run(args: &CollectArgs) -> Result<Grade, CommandError> {
     let outcome = batch::run(all, args.jobs, &mut |seed| collector.episode(seed))?;
     collector.shards.flush().map_err(CommandError::failed)?;
     let interrupted = outcome.interrupted;
-    let report = Report::of(outcome.results);
+    let report = Report::of(outcome.results, interrupted);
     output::report(&report, &report, args.json.as_deref())?;
     Ok(if interrupted {
         Grade::Short

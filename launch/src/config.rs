@@ -244,14 +244,11 @@ impl Tables {
             ..
         } = &self.task;
         for axis in 0..3 {
-            within(
-                &format!("task.goal_low_m[{axis}]"),
-                goal_low_m[axis],
-                -2.0,
-                2.0,
-            )?;
+            // A goal that the hard limits forbid would only ever be approached.
+            let (floor, ceiling) = (self.workspace.min_m[axis], self.workspace.max_m[axis]);
             let (low, high) = (goal_low_m[axis], goal_high_m[axis]);
-            within(&format!("task.goal_high_m[{axis}]"), high, low, 2.0)?;
+            within(&format!("task.goal_low_m[{axis}]"), low, floor, ceiling)?;
+            within(&format!("task.goal_high_m[{axis}]"), high, low, ceiling)?;
             within(
                 &format!("task.start_low_m[{axis}]"),
                 start_low_m[axis],

@@ -125,6 +125,11 @@ fn bad_files_are_refused_at_the_line_that_is_wrong() {
         ),
         (with("0.26]", "0.001]"), "goal_high_m", "outside"),
         (
+            with("goal_low_m = [-0.115", "goal_low_m = [-0.15"),
+            "goal_low_m",
+            "outside [-0.14",
+        ),
+        (
             with("start_low_m = [-0.08", "start_low_m = [-0.8"),
             "start_low_m",
             "outside",

@@ -32,7 +32,7 @@ pub fn run(args: &EvalArgs) -> Result<Grade, CommandError> {
         .sheet
         .clone()
         .unwrap_or_else(|| default_sheet(args, &launch));
-    let strips = StripDirectory(sheet.with_extension("strips"));
+    let strips = StripDirectory::beside(&sheet, args.worker.share.is_some());
     prepare(args, &sheet, &strips)?;
     let OpenPolicy { policy, identity } =
         policy::open(&launch, args.policy.as_ref()).map_err(CommandError::input)?;
@@ -131,7 +131,7 @@ fn conclude(
     strips: &StripDirectory,
     outcome: Outcome,
 ) -> Result<Grade, CommandError> {
-    let report = Report::of(outcome.results);
+    let report = Report::of(outcome.results, outcome.interrupted);
     let images = strips.read(&report.failed_seeds)?;
     if !images.is_empty() {
         write(sheet, |path| {
@@ -148,12 +148,6 @@ fn conclude(
     }
     if let Some(directory) = &args.record {
         eprintln!("episodes: {}", directory.display());
-    }
-    if outcome.interrupted {
-        eprintln!(
-            "interrupted after {} of {} episodes",
-            report.episodes, args.episodes
-        );
     }
     output::report(&report, &report, args.json.as_deref())?;
     let good = report.successes > 0 && report.success_rate >= args.require && !outcome.interrupted;
@@ -176,6 +170,15 @@ fn write(
 struct StripDirectory(PathBuf);
 
 impl StripDirectory {
+    /// Named after the process that reads it, so that two evaluations at once do not share one.
+    fn beside(sheet: &Path, worker: bool) -> Self {
+        let reader = match worker {
+            true => std::os::unix::process::parent_id(),
+            false => std::process::id(),
+        };
+        Self(sheet.with_extension(format!("strips-{reader}")))
+    }
+
     fn strip(&self, seed: u64) -> PathBuf {
         self.0.join(format!("{seed}.png"))
     }

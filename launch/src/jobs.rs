@@ -205,6 +205,7 @@ mod tests {
         let result = EpisodeResult {
             seed,
             class: Class::Success,
+            fault: None,
             steps: 9,
             closes: 1,
             terminated: true,

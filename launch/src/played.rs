@@ -5,7 +5,8 @@ use sha2::{Digest, Sha256};
 use visuomotor_drivers::sim::Judgement;
 use visuomotor_runtime::action::{Action, Verb};
 use visuomotor_runtime::arm::Fingers;
-use visuomotor_runtime::episode::Sha256 as Sha256Hash;
+use visuomotor_runtime::episode;
+use visuomotor_runtime::fault::Fault;
 
 #[derive(Clone, Debug, Default)]
 pub struct Played {
@@ -37,13 +38,13 @@ impl Played {
         seed: u64,
         end: &Judgement,
         max_held_m: f64,
-        faulted: bool,
+        fault: Option<Fault>,
         sim_s: f64,
         wall_s: f64,
     ) -> EpisodeResult {
         let evidence = Evidence {
             success: end.success,
-            faulted,
+            faulted: fault.is_some(),
             terminated: self.terminated,
             closes: self.closes,
             held_at_end: end.gripped.is_some(),
@@ -53,6 +54,7 @@ impl Played {
         EpisodeResult {
             seed,
             class: evidence.class(),
+            fault: fault.map(|fault| fault.to_string()),
             steps: self.steps,
             closes: self.closes,
             terminated: self.terminated,
@@ -61,7 +63,7 @@ impl Played {
             policy_tick_ms: self.policy_tick_ms,
             sim_s,
             wall_s,
-            actions_sha256: Sha256Hash(self.actions.finalize().into()).to_string(),
+            actions_sha256: episode::Sha256(self.actions.finalize().into()).to_string(),
         }
     }
 }

@@ -50,88 +50,105 @@ pub struct Identity {
     pub settings: TextMap,
 }
 
+/// Why a policy did not open.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// The launch file names it, or does not fit it.
+    #[error(transparent)]
+    Launch(#[from] InputError),
+    /// The command line names it.
+    #[error(transparent)]
+    Choice(PolicyOpenError),
+}
+
 /// Loads the policy and checks it against the robot.
 ///
 /// # Errors
 /// When a file is missing or damaged, or the policy was made for another robot; points into the launch file where that
-/// names the policy.
-pub fn open(launch: &Launch, choice: Option<&PolicyChoice>) -> Result<OpenPolicy, InputError> {
-    let Some(choice) = choice else {
-        let directory = launch.source.path.parent().unwrap_or(Path::new(""));
-        return open_config(launch, &launch.policy, directory)
-            .map_err(|error| in_launch_file(launch, &error));
+/// has to change.
+pub fn open(launch: &Launch, choice: Option<&PolicyChoice>) -> Result<OpenPolicy, OpenError> {
+    let chosen;
+    let (config, directory) = match choice {
+        None => (
+            &launch.policy,
+            launch.source.path.parent().unwrap_or(Path::new("")),
+        ),
+        Some(choice) => {
+            chosen = choice.config();
+            (&chosen, Path::new(""))
+        }
     };
-    let (kind, manifest) = match choice {
-        PolicyChoice::Scripted => (PolicyKind::Scripted, None),
-        PolicyChoice::Weak => (PolicyKind::Weak, None),
-        PolicyChoice::Manifest(path) => (PolicyKind::Critic, Some(path.clone())),
+    let refuse = |error: PolicyOpenError| match choice {
+        None => OpenError::Launch(in_launch_file(launch, &error)),
+        Some(_) => OpenError::Choice(error),
     };
-    let cem = CemOverrides::default();
-    let config = PolicyConfig {
-        kind,
-        manifest,
-        cem,
-        hard_rules: false,
-    };
-    open_config(launch, &config, Path::new("")).map_err(|error| {
-        InputError::file(
-            config.manifest.as_deref().unwrap_or(Path::new("--policy")),
-            error,
-        )
-    })
-}
-
-fn open_config(
-    launch: &Launch,
-    config: &PolicyConfig,
-    directory: &Path,
-) -> Result<OpenPolicy, PolicyOpenError> {
-    let identity = match config.read_manifest(directory)? {
+    let identity = match config.read_manifest(directory).map_err(refuse)? {
         Some(manifest) => {
             check_fit(launch, &manifest)?;
-            let model = |graph: &GraphSpec| {
-                (
-                    graph.file.get_ref().display().to_string(),
-                    graph.sha256.get_ref().clone(),
-                )
-            };
-            Identity {
-                manifest_sha256: manifest.sha256.parse().unwrap_or(Sha256::of(b"")),
-                checkpoints: [model(&manifest.trunk), model(&manifest.head)].into(),
-                settings: [
-                    ("cem".to_owned(), format!("{:?}", manifest.cem)),
-                    ("overrides".to_owned(), format!("{:?}", config.cem)),
-                    ("hard_rules".to_owned(), config.hard_rules.to_string()),
-                ]
-                .into(),
-                name: manifest.name,
-            }
+            Identity::learned(manifest, config)
         }
-        None => {
-            let name = format!("{:?}", config.kind).to_lowercase();
-            Identity {
-                manifest_sha256: Sha256::of(name.as_bytes()),
-                name,
-                checkpoints: TextMap::new(),
-                settings: TextMap::new(),
-            }
-        }
+        None => Identity::scripted(config.kind),
     };
-    let policy = visuomotor_policies::open(config, directory, &launch.action)?;
+    let policy = visuomotor_policies::open(config, directory, &launch.action).map_err(refuse)?;
     Ok(OpenPolicy { policy, identity })
 }
 
+impl PolicyChoice {
+    fn config(&self) -> PolicyConfig {
+        let (kind, manifest) = match self {
+            Self::Scripted => (PolicyKind::Scripted, None),
+            Self::Weak => (PolicyKind::Weak, None),
+            Self::Manifest(path) => (PolicyKind::Critic, Some(path.clone())),
+        };
+        PolicyConfig {
+            kind,
+            manifest,
+            cem: CemOverrides::default(),
+            hard_rules: false,
+        }
+    }
+}
+
+impl Identity {
+    fn learned(manifest: Manifest, config: &PolicyConfig) -> Self {
+        let model = |graph: &GraphSpec| {
+            (
+                graph.file.get_ref().display().to_string(),
+                graph.sha256.get_ref().clone(),
+            )
+        };
+        Self {
+            manifest_sha256: manifest.sha256.parse().unwrap_or(Sha256::of(b"")),
+            checkpoints: [model(&manifest.trunk), model(&manifest.head)].into(),
+            settings: [
+                ("cem".to_owned(), format!("{:?}", manifest.cem)),
+                ("overrides".to_owned(), format!("{:?}", config.cem)),
+                ("hard_rules".to_owned(), config.hard_rules.to_string()),
+            ]
+            .into(),
+            name: manifest.name,
+        }
+    }
+
+    fn scripted(kind: PolicyKind) -> Self {
+        let name = format!("{kind:?}").to_lowercase();
+        Self {
+            manifest_sha256: Sha256::of(name.as_bytes()),
+            name,
+            checkpoints: TextMap::new(),
+            settings: TextMap::new(),
+        }
+    }
+}
+
 /// What a policy was trained with and the robot does otherwise makes it blind, not merely worse.
-fn check_fit(launch: &Launch, manifest: &Manifest) -> Result<(), PolicyOpenError> {
-    let differs = |what: &str, policy: String, robot: String| {
+fn check_fit(launch: &Launch, manifest: &Manifest) -> Result<(), InputError> {
+    let differs = |key: &str, policy: String, robot: String| {
         let problem = format!(
-            "{} expects {what} = {policy}, the launch file says {robot}",
+            "{robot} here, but {} was trained with {policy}",
             manifest.name
         );
-        Err(PolicyOpenError::Config {
-            field: "manifest",
-            problem,
-        })
+        Err(launch.source.error_in(key, problem))
     };
     if manifest.rate_hz != launch.task.action_rate_hz {
         let (policy, robot) = (manifest.rate_hz, launch.task.action_rate_hz);
@@ -152,11 +169,11 @@ fn check_fit(launch: &Launch, manifest: &Manifest) -> Result<(), PolicyOpenError
         || low[2] < known.z_min_m
         || high[2] > known.z_max_m
     {
-        let policy = format!("within {known:?}");
+        let policy = format!("at most {known:?}");
         return differs(
-            "task.goal_low_m and goal_high_m",
+            "task.goal_low_m",
             policy,
-            format!("{low:?} to {high:?}"),
+            format!("a goal from {low:?} to {high:?}"),
         );
     }
     #[cfg(feature = "sim")]

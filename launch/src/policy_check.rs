@@ -3,7 +3,6 @@
 use crate::cli::CheckArgs;
 use crate::error::{CommandError, Grade};
 use crate::output;
-use crate::source::InputError;
 use nalgebra::Vector3;
 use serde::Serialize;
 use std::fmt;
@@ -42,9 +41,9 @@ struct Findings {
 
 pub fn run(args: &CheckArgs) -> Result<Grade, CommandError> {
     output::check_json(args.json.as_deref())?;
-    let refuse = |error| CommandError::input(InputError::file(&args.model, error));
-    let manifest = Manifest::read(&args.model).map_err(refuse)?;
-    let mut policy = open_learned(manifest, &CemOverrides::default(), false).map_err(refuse)?;
+    let manifest = Manifest::read(&args.model).map_err(CommandError::input)?;
+    let mut policy =
+        open_learned(manifest, &CemOverrides::default(), false).map_err(CommandError::input)?;
     let times = measure(policy.as_mut()).map_err(CommandError::failed)?;
     let findings = Findings::of(policy.as_ref(), &times);
     output::report(&findings, &findings, args.json.as_deref())?;

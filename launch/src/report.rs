@@ -6,7 +6,10 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use std::collections::BTreeMap;
 use std::fmt;
-use visuomotor_runtime::episode::Sha256 as Sha256Hash;
+use visuomotor_runtime::episode;
+
+/// A report for people names so many faults.
+const FAULTS_SHOWN: usize = 5;
 
 /// How an episode ended: success, or the first thing that went wrong for good.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -101,6 +104,8 @@ pub struct EpisodeResult {
     /// The only source of randomness of the episode: scene, start pose, noise, policy.
     pub seed: u64,
     pub class: Class,
+    /// What was latched, where the class is [`Class::Faulted`].
+    pub fault: Option<String>,
     /// Actions taken.
     pub steps: u32,
     /// How often the fingers were told to close while they were open.
@@ -133,10 +138,18 @@ pub struct Percentiles {
     pub p99: f32,
 }
 
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct SeenFault {
+    pub seed: u64,
+    pub fault: String,
+}
+
 /// The summary of an evaluation; its field names are those of `eval --json`.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Report {
+    /// Fewer than were asked for when a person interrupted.
     pub episodes: usize,
+    pub interrupted: bool,
     pub successes: usize,
     pub success_rate: f64,
     /// Wilson score interval of the success rate at 95 %: [low, high].
@@ -144,6 +157,8 @@ pub struct Report {
     pub steps_mean: f64,
     /// Failed episodes per class; classes without any are absent.
     pub failures: BTreeMap<Class, usize>,
+    /// What was latched in which episode, in seed order.
+    pub faults: Vec<SeenFault>,
     pub policy_tick_ms: Percentiles,
     /// Simulated seconds per second of one process.
     pub realtime_factor: f64,
@@ -155,7 +170,7 @@ pub struct Report {
 
 impl Report {
     /// Sorts the results by seed, so their order does not matter. Zero episodes give zeros and the interval [0, 1].
-    pub fn of(mut results: Vec<EpisodeResult>) -> Self {
+    pub fn of(mut results: Vec<EpisodeResult>, interrupted: bool) -> Self {
         results.sort_by_key(|r| r.seed);
         let episodes = results.len();
         let mean = |sum: f64| {
@@ -185,18 +200,29 @@ impl Report {
         }
         Self {
             episodes,
+            interrupted,
             successes,
             success_rate: mean(successes as f64),
             wilson95: wilson95(successes, episodes),
             steps_mean: mean(results.iter().map(|r| f64::from(r.steps)).sum()),
             failures,
+            faults: results
+                .iter()
+                .filter_map(|r| {
+                    let fault = r.fault.clone()?;
+                    Some(SeenFault {
+                        seed: r.seed,
+                        fault,
+                    })
+                })
+                .collect(),
             policy_tick_ms: Percentiles {
                 p50: percentile(&ticks, 0.50),
                 p99: percentile(&ticks, 0.99),
             },
             realtime_factor: if wall_s > 0.0 { sim_s / wall_s } else { 0.0 },
             closes_mean: mean(results.iter().map(|r| f64::from(r.closes)).sum()),
-            actions_sha256: Sha256Hash(actions.finalize().into()).to_string(),
+            actions_sha256: episode::Sha256(actions.finalize().into()).to_string(),
             failed_seeds: failed().map(|r| r.seed).collect(),
         }
     }
@@ -204,6 +230,9 @@ impl Report {
 
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.interrupted {
+            writeln!(f, "interrupted   after {} episodes", self.episodes)?;
+        }
         let [low, high] = self.wilson95.map(|x| 100.0 * x);
         writeln!(
             f,
@@ -235,6 +264,12 @@ impl fmt::Display for Report {
                 "failure       {:20} {count:4}  {share:5.1} %",
                 class.name()
             )?;
+        }
+        for SeenFault { seed, fault } in self.faults.iter().take(FAULTS_SHOWN) {
+            writeln!(f, "fault         seed {seed}: {fault}")?;
+        }
+        if let hidden @ 1.. = self.faults.len().saturating_sub(FAULTS_SHOWN) {
+            writeln!(f, "              and {hidden} more; --json has them all")?;
         }
         Ok(())
     }
@@ -271,6 +306,7 @@ mod tests {
         EpisodeResult {
             seed,
             class,
+            fault: (class == Class::Faulted).then(|| "joint 3 lags".to_owned()),
             steps: 10,
             closes: 1,
             terminated: true,
@@ -377,8 +413,11 @@ mod tests {
             result(3, Class::Success),
             result(4, Class::Dropped),
         ];
-        let report = Report::of(results.clone());
-        assert_eq!(report, Report::of(results.into_iter().rev().collect()));
+        let report = Report::of(results.clone(), false);
+        assert_eq!(
+            report,
+            Report::of(results.into_iter().rev().collect(), false)
+        );
         let json = serde_json::to_value(&report).unwrap();
         assert_eq!(json["episodes"], 4);
         assert_eq!(json["successes"], 2);
@@ -395,18 +434,38 @@ mod tests {
     }
 
     #[test]
+    fn faults_are_named_with_their_seeds() {
+        let report = Report::of(
+            (0..7).map(|seed| result(seed, Class::Faulted)).collect(),
+            false,
+        );
+        let json = serde_json::to_value(&report).unwrap();
+        assert_eq!(json["faults"].as_array().unwrap().len(), 7);
+        assert_eq!(
+            json["faults"][6],
+            serde_json::json!({"seed": 6, "fault": "joint 3 lags"})
+        );
+        let text = report.to_string();
+        assert!(text.contains("seed 4: joint 3 lags") && text.contains("and 2 more"));
+    }
+
+    #[test]
     fn actions_hash_tells_different_actions_apart() {
         let mut changed = result(1, Class::Success);
         changed.actions_sha256 = "0".repeat(64);
-        let a = Report::of(vec![result(1, Class::Success)]);
-        assert_ne!(a.actions_sha256, Report::of(vec![changed]).actions_sha256);
+        let a = Report::of(vec![result(1, Class::Success)], false);
+        assert_ne!(
+            a.actions_sha256,
+            Report::of(vec![changed], false).actions_sha256
+        );
     }
 
     #[test]
     fn no_episodes_is_a_report_too() {
-        let report = Report::of(Vec::new());
+        let report = Report::of(Vec::new(), true);
         assert_eq!((report.success_rate, report.wilson95), (0.0, [0.0, 1.0]));
         assert!(report.to_string().contains("0 of 0"));
+        assert!(report.to_string().contains("interrupted"));
     }
 
     #[test]

@@ -25,10 +25,11 @@ use visuomotor_runtime::clock::linux::{LinuxMono, thread_cpu_time};
 use visuomotor_runtime::clock::{Clock, Duration, Instant, SimMono, Ticker, executor};
 use visuomotor_runtime::control_loop::{self, Exchange};
 use visuomotor_runtime::controller::{Outputs, Request};
+use visuomotor_runtime::fault::Fault;
 use visuomotor_runtime::observation::{GripperObservation, Observation, SceneTruth};
 use visuomotor_runtime::policy::{Decision, Policy};
 use visuomotor_runtime::safety::{SafeCommand, StopCategory};
-use visuomotor_runtime::step::{Phase, Step};
+use visuomotor_runtime::step::Step;
 
 /// When the first decision falls due: the controller has armed itself and the physics have taken a few steps.
 const FIRST_DECISION: Duration = Duration::from_ticks(100_000_000);
@@ -69,7 +70,7 @@ struct Shared {
     gripper: Cell<Option<GripperObservation>>,
     decision: Cell<Option<Decision>>,
     request: Cell<Option<Request>>,
-    phase: Cell<Phase>,
+    fault: Cell<Option<Fault>>,
     ended: Cell<bool>,
 }
 
@@ -89,7 +90,7 @@ impl Exchange<7> for Link<'_, '_> {
 
     fn publish(&mut self, outputs: &Outputs<7>) {
         self.shared.gripper.set(outputs.observation);
-        self.shared.phase.set(outputs.step.phase);
+        self.shared.fault.set(outputs.step.fault);
         self.observer.borrow_mut().ticked(&outputs.step);
     }
 
@@ -229,7 +230,7 @@ impl<'a> Rig<'a> {
             seed,
             &self.arm.world().judge(),
             max_held_m,
-            shared.phase.get() == Phase::Faulted,
+            shared.fault.get(),
             seconds(SimMono::now() - SimMono::EPOCH),
             seconds(LinuxMono::now() - wall_start),
         ))
@@ -303,8 +304,7 @@ impl Player<'_, '_> {
             C::delay_until(due + latency.action).await;
             self.shared.decision.set(Some(decision));
             due += period;
-            if decision.action.verb == Verb::Terminate || self.shared.phase.get() == Phase::Faulted
-            {
+            if decision.action.verb == Verb::Terminate || self.shared.fault.get().is_some() {
                 break;
             }
         }

@@ -403,18 +403,16 @@ impl Session<'_> {
         interrupted: bool,
     ) -> Result<EpisodeResult, SessionError> {
         let end = self.judge.judge().ok_or(SessionError::ThreadGone)?;
-        let faulted = self
-            .newest_step()
-            .is_some_and(|step| step.phase == Phase::Faulted);
+        let fault = self.newest_step().and_then(|step| step.fault);
         let ending = match &played {
-            _ if faulted => Ending::Fault,
+            _ if fault.is_some() => Ending::Fault,
             _ if interrupted => Ending::Stopped,
             Played {
                 terminated: true, ..
             } => Ending::Terminated,
             _ => Ending::StepLimit,
         };
-        let result = played.result(seed, &end, max_held_m, faulted, wall_s, wall_s);
+        let result = played.result(seed, &end, max_held_m, fault, wall_s, wall_s);
         self.recorder.finish(Outcome {
             ended_at: LinuxMono::now(),
             ending,

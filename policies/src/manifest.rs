@@ -8,6 +8,7 @@ use crate::error::{Place, PolicyOpenError};
 use crate::features::STATE_LAYOUT;
 use crate::task::Workspace;
 use serde::Deserialize;
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use toml::Spanned;
 use visuomotor_runtime::action::ActionScale;
@@ -295,8 +296,13 @@ impl Manifest {
     pub fn read(path: &Path) -> Result<Self, PolicyOpenError> {
         let text = std::fs::read_to_string(path).map_err(|source| PolicyOpenError::Read {
             path: path.to_path_buf(),
+            advice: match source.kind() {
+                ErrorKind::InvalidData => {
+                    "this is no text; give the manifest (.toml) that names the graphs (.onnx)"
+                }
+                _ => "give the path of a policy's manifest (a .toml file)",
+            },
             source,
-            advice: "give the path of a policy's manifest (a .toml file)",
         })?;
         Self::parse(path, text)
     }
