@@ -136,6 +136,12 @@ impl Track {
         (best, limits)
     }
 
+    /// What lies between two times ahead if the joint stops.
+    pub fn extent_ahead(&self, from: f64, to: f64) -> Extent {
+        self.plan
+            .extent_between(self.elapsed_s + from, self.elapsed_s + to)
+    }
+
     /// The constant jerk that leads to the next track's acceleration.
     pub fn mean_jerk(&self, next: &Self, dt: f64) -> f64 {
         (next.state.a - self.state.a) / dt
