@@ -6,8 +6,9 @@ mod certificate;
 mod filter;
 mod joint;
 pub mod limits;
-pub mod qp;
+mod qp;
 mod report;
+mod steer;
 mod stop_plan;
 
 pub use filter::{CommandState, Request, Safety, Verdict};
