@@ -40,6 +40,8 @@ pub enum Command {
     /// Inspect policies.
     #[command(subcommand)]
     Policy(PolicyCommand),
+    /// Attack the safety filter with requests that know no mercy, and measure what got through.
+    FuzzSafety(FuzzArgs),
 }
 
 const RUN_EXAMPLES: &str = "\
@@ -237,6 +239,34 @@ pub struct CheckArgs {
     /// The policy's manifest.
     pub model: PathBuf,
     /// Write the findings as JSON; `-` is standard output, and then nothing else is printed there.
+    #[arg(long, value_name = "FILE")]
+    pub json: Option<PathBuf>,
+}
+
+const FUZZ_EXAMPLES: &str = "\
+Examples:
+  visuomotor fuzz-safety
+      A short attack on the simulated arm's limits.
+  visuomotor fuzz-safety --joint-ticks 1000000000 --arm-ticks 10000000 --seed 1 --json -
+      The figure of a release.
+
+Exit code 1 when a limit was exceeded.";
+
+#[derive(Debug, Args)]
+#[command(after_help = FUZZ_EXAMPLES)]
+pub struct FuzzArgs {
+    /// Launch file whose arm and limits are attacked.
+    #[arg(default_value = "launch/robots/sim_iiwa14.toml")]
+    pub launch: PathBuf,
+    /// Ticks of single joints, with the whole arm free to move.
+    #[arg(long, value_name = "N", default_value_t = 7_000_000)]
+    pub joint_ticks: u64,
+    /// Ticks of the whole arm in its workspace.
+    #[arg(long, value_name = "M", default_value_t = 200_000)]
+    pub arm_ticks: u64,
+    #[arg(long, value_name = "S", default_value_t = 1, value_parser = seed())]
+    pub seed: u64,
+    /// Write the report as JSON; `-` is standard output, and then nothing else is printed there.
     #[arg(long, value_name = "FILE")]
     pub json: Option<PathBuf>,
 }

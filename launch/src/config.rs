@@ -13,7 +13,7 @@ use visuomotor_runtime::action::ActionScale;
 use visuomotor_runtime::clock::Duration;
 use visuomotor_runtime::kinematics::{Chain, ChainError};
 use visuomotor_runtime::realtime::Preference;
-use visuomotor_runtime::safety::{Limits, LimitsConfig, Workspace};
+use visuomotor_runtime::safety::{Limits, LimitsConfig, ToolLimits, Workspace};
 use visuomotor_runtime::setpoint::SetpointLimits;
 use visuomotor_runtime::units::JointPositions;
 
@@ -56,7 +56,7 @@ pub struct Launch {
     pub setpoint: SetpointLimits,
     pub watchdogs: Watchdogs,
     pub limits: Limits<JOINTS>,
-    pub workspace: Workspace,
+    pub tool_limits: ToolLimits,
     /// Not opened yet: another policy may be asked for.
     pub policy: PolicyConfig,
     pub episode: Episode,
@@ -173,6 +173,8 @@ impl Launch {
         let chain = chain(&source, &tables.robot, &urdf_text)?;
         let limits = Limits::new(&chain, &tables.limits)
             .map_err(|error| source.error_at(error.span.clone(), error))?;
+        let tool_limits = ToolLimits::new(tables.workspace, &tables.limits)
+            .map_err(|error| source.error_at(error.span.clone(), error))?;
         check_home(&source, &tables.robot, &limits, &chain)?;
         #[cfg(feature = "sim")]
         let scene = scene(&source, &tables)?;
@@ -186,7 +188,7 @@ impl Launch {
             setpoint: tables.setpoint,
             watchdogs: tables.watchdogs,
             limits,
-            workspace: tables.workspace,
+            tool_limits,
             policy: tables.policy,
             episode: tables.episode,
             #[cfg(feature = "sim")]

@@ -25,6 +25,7 @@ mod error;
 mod eval;
 #[cfg(feature = "sim")]
 mod film;
+mod fuzz;
 #[cfg(feature = "sim")]
 mod jobs;
 mod output;
@@ -83,6 +84,7 @@ fn dispatch(command: &Command) -> Result<Grade, CommandError> {
         Command::Bin(args) => bin::run(args),
         Command::CollectSim(args) => collect_sim::run(args),
         Command::Policy(PolicyCommand::Check(args)) => policy_check::run(args),
+        Command::FuzzSafety(args) => fuzz::run(args),
     }
 }
 
@@ -95,6 +97,7 @@ fn dispatch(command: &Command) -> Result<Grade, CommandError> {
         Command::Bin(args) => (&args.launch, &args.policy),
         Command::CollectSim(args) => (&args.launch, &args.policy),
         Command::Policy(PolicyCommand::Check(args)) => return policy_check::run(args),
+        Command::FuzzSafety(args) => return fuzz::run(args),
     };
     let launch = config::Launch::read(path).map_err(CommandError::input)?;
     wiring::controller(&launch).map_err(CommandError::input)?;

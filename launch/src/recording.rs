@@ -45,11 +45,11 @@ impl<'a> Lineage<'a> {
             setpoint,
             watchdogs,
             limits,
-            workspace,
+            tool_limits,
             ..
         } = self.launch;
         let settings = format!("{task:?} {action:?} {control:?} {setpoint:?} {watchdogs:?}");
-        let limits = format!("{limits:?} {workspace:?}");
+        let limits = format!("{limits:?} {tool_limits:?}");
         Header {
             origin: Origin {
                 schema_version: SCHEMA_VERSION,

@@ -36,7 +36,7 @@ pub fn controller(launch: &Launch) -> Result<Controller<JOINTS>, WiringError> {
     let safety = Safety::new(
         launch.chain.clone(),
         launch.limits,
-        launch.workspace,
+        launch.tool_limits,
         launch.T_base_task(),
         period,
     )?;

@@ -3,7 +3,7 @@
 use super::*;
 use crate::kinematics::chain::tests::iiwa14;
 use crate::safety::limits::tests::iiwa14_limits;
-use crate::safety::{StopCategory, Workspace};
+use crate::safety::{StopCategory, ToolLimits, Workspace};
 use crate::units::JointTorques;
 use nalgebra::{SVector, Translation3};
 use rand::{Rng, RngExt};
@@ -54,7 +54,7 @@ pub(crate) fn controller() -> Controller<7> {
     let safety = Safety::new(
         iiwa14(),
         iiwa14_limits(),
-        workspace,
+        ToolLimits::anywhere_in(workspace),
         config.T_base_task,
         config.period,
     )

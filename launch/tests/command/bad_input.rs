@@ -123,6 +123,12 @@ fn bad_launch_files_are_refused_at_their_line() {
             "outside",
         ),
         (
+            "tool_m_per_s = 0.8",
+            "tool_m_per_s = 0.0",
+            "tool_m_per_s",
+            "above 0",
+        ),
+        (
             "fovy_deg = 34.0",
             "fovy_deg = nan",
             "fovy_deg",

@@ -8,15 +8,17 @@
 
 use super::certificate::Certificate;
 use super::joint::Track;
-use super::limits::{Limits, LimitsError, Workspace};
+use super::limits::{Limits, LimitsError, ToolLimits};
 use super::report::{Intervention, LimitSet, SafetyReport};
+use super::steer::{Range, Steering};
+use super::stop_plan::{Extent, JointState};
 use super::{SafeCommand, StopCategory};
 use crate::arm::{ArmState, Fingers};
 use crate::clock::Duration;
 use crate::fault::Fault;
 use crate::kinematics::Chain;
 use crate::units::{JointAccelerations, JointPositions, JointVelocities};
-use nalgebra::Isometry3;
+use nalgebra::{Isometry3, SVector};
 
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Request<const N: usize> {
@@ -43,15 +45,29 @@ pub struct CommandState<const N: usize> {
     pub ddq: JointAccelerations<N>,
 }
 
+impl<const N: usize> CommandState<N> {
+    fn of(joints: [JointState; N]) -> Self {
+        Self {
+            q: joints.map(|joint| joint.q).into(),
+            dq: joints.map(|joint| joint.v).into(),
+            ddq: joints.map(|joint| joint.a).into(),
+        }
+    }
+}
+
+#[derive(Clone)]
 pub struct Safety<const N: usize> {
     chain: Chain<N>,
     limits: Limits<N>,
     certificate: Certificate<N>,
+    steering: Steering,
     /// How fast each joint converges to the requested velocity, 1/s.
     bandwidth: [f64; N],
     dt: f64,
     /// `None` until armed.
     tracks: Option<[Track; N]>,
+    /// Those of the tick before, for who wants to know what lies between.
+    before: Option<[Track; N]>,
 }
 
 impl<const N: usize> Safety<N> {
@@ -62,11 +78,11 @@ impl<const N: usize> Safety<N> {
     pub fn new(
         chain: Chain<N>,
         limits: Limits<N>,
-        workspace: Workspace,
+        tool: ToolLimits,
         t_base_task: Isometry3<f64>,
         period: Duration,
     ) -> Result<Self, LimitsError> {
-        workspace.validate()?;
+        tool.workspace.validate()?;
         let dt = period.as_ticks() as f64 * 1e-9;
         if dt <= 0.0 {
             return Err(LimitsError::new(
@@ -78,7 +94,7 @@ impl<const N: usize> Safety<N> {
                 "the task frame's pose in the base frame is not finite".to_owned(),
             ));
         }
-        let certificate = Certificate::new(&chain, workspace, &t_base_task, limits.joints(), dt);
+        let certificate = Certificate::new(&chain, tool, &t_base_task, &limits, dt);
         // Leaving full acceleration, the critically damped law asks for a jerk of ddq_max·w/e: beyond dddq_max it would
         // overshoot. And it is a sampled law, stable and smooth only well below the tick rate.
         let bandwidth = limits
@@ -88,9 +104,11 @@ impl<const N: usize> Safety<N> {
             chain,
             limits,
             certificate,
+            steering: Steering::new(tool, &t_base_task),
             bandwidth,
             dt,
             tracks: None,
+            before: None,
         })
     }
 
@@ -100,11 +118,46 @@ impl<const N: usize> Safety<N> {
 
     /// What was commanded last; `None` until armed.
     pub fn command(&self) -> Option<CommandState<N>> {
-        self.tracks.map(|tracks| CommandState {
-            q: std::array::from_fn(|i| tracks[i].state.q).into(),
-            dq: std::array::from_fn(|i| tracks[i].state.v).into(),
-            ddq: std::array::from_fn(|i| tracks[i].state.a).into(),
+        self.tracks
+            .map(|tracks| CommandState::of(tracks.map(|track| track.state)))
+    }
+
+    /// Where the command was at a share, in [0, 1], of the last tick; `None` until armed.
+    pub fn during_last_tick(&self, share: f64) -> Option<CommandState<N>> {
+        let t = share * self.dt;
+        let between = |old: &Track, new: &Track| match self.jerk_between(old, new) {
+            None => old.ahead(t),
+            Some(jerk) => old.state.advance(jerk, t),
+        };
+        self.over_last_tick(between).map(CommandState::of)
+    }
+
+    /// What each joint passed through in the last tick; `None` until armed.
+    pub fn extents_of_last_tick(&self) -> Option<[Extent; N]> {
+        self.over_last_tick(|old, new| match self.jerk_between(old, new) {
+            None => old.extent_ahead(0.0, self.dt),
+            Some(jerk) => {
+                let mut extent = Extent::of(&old.state);
+                extent.add(&old.state, jerk, self.dt);
+                extent
+            }
         })
+    }
+
+    fn over_last_tick<T>(&self, look: impl Fn(&Track, &Track) -> T) -> Option<[T; N]> {
+        let (old, new) = (self.before.as_ref()?, self.tracks.as_ref()?);
+        Some(std::array::from_fn(|i| look(&old[i], &new[i])))
+    }
+
+    /// The jerk of the tick between; `None` where it was a piece of the stored stop, whose jerk changes.
+    fn jerk_between(&self, old: &Track, new: &Track) -> Option<f64> {
+        (old.ahead(self.dt) != new.state).then(|| old.mean_jerk(new, self.dt))
+    }
+
+    /// How long the arm still moves if it stops, s; 0 until armed.
+    pub fn stop_s(&self) -> f64 {
+        let tracks = self.tracks.as_ref().map_or(&[][..], |tracks| tracks);
+        tracks.iter().map(Track::remaining_s).fold(0.0, f64::max)
     }
 
     /// The command state becomes the measured pose at rest: the next command starts where the arm is.
@@ -135,6 +188,7 @@ impl<const N: usize> Safety<N> {
         }
         let joints = self.limits.joints();
         self.tracks = Some(std::array::from_fn(|i| Track::at_rest(q[i], &joints[i])));
+        self.before = self.tracks;
         Ok(())
     }
 
@@ -167,6 +221,7 @@ impl<const N: usize> Safety<N> {
             };
             tracks.map(|track| track.follow(self.dt))
         });
+        self.before = Some(tracks);
         self.tracks = Some(next);
         let command = SafeCommand {
             q: std::array::from_fn(|i| next[i].state.q).into(),
@@ -178,7 +233,7 @@ impl<const N: usize> Safety<N> {
 
     /// The next tracks nearest to the request whose stop is certified; `None` when only the stored stop is.
     fn certified(
-        &self,
+        &mut self,
         tracks: &[Track; N],
         dq: &JointVelocities<N>,
         ddq: &JointAccelerations<N>,
@@ -186,18 +241,13 @@ impl<const N: usize> Safety<N> {
     ) -> Option<[Track; N]> {
         const SHRINKS: usize = 4;
         const SHRINK: f64 = 0.4;
+        let jerk = self.jerk(tracks, dq, ddq, report);
         let joints = self.limits.joints();
         let mut wanted = *tracks;
         for i in 0..N {
-            let (s, w) = (&tracks[i].state, self.bandwidth[i]);
-            // Finite, however large the request: a product that overflows is clamped to the jerk limit.
-            let jerk = w * w * (dq[i] - s.v) + 2.0 * w * (ddq[i] - s.a);
-            let jerk = if jerk.is_nan() { 0.0 } else { jerk };
-            let (track, limits) = tracks[i].propose(&joints[i], jerk, self.dt);
+            let (track, limits) = tracks[i].propose(&joints[i], jerk[i], self.dt);
             if limits != LimitSet::default() {
-                report.limits.insert(limits);
-                report.joints |= 1 << i;
-                report.intervention = Intervention::Limited;
+                report.limit(limits, 1 << i);
             }
             wanted[i] = track;
         }
@@ -232,6 +282,40 @@ impl<const N: usize> Safety<N> {
         None
     }
 
+    /// The jerks that bring the joints to the requested motion, bent around what limits them.
+    fn jerk(
+        &mut self,
+        tracks: &[Track; N],
+        dq: &JointVelocities<N>,
+        ddq: &JointAccelerations<N>,
+        report: &mut SafetyReport,
+    ) -> SVector<f64, N> {
+        let joints = self.limits.joints();
+        let wanted = SVector::from_fn(|i, _| {
+            let (s, w) = (&tracks[i].state, self.bandwidth[i]);
+            // Not more than any joint could do, and finite however large the request.
+            let jerk = w * w * (dq[i] - s.v) + 2.0 * w * (ddq[i] - s.a);
+            let most = 10.0 * joints[i].dddq_max;
+            if jerk.is_nan() {
+                0.0
+            } else {
+                jerk.clamp(-most, most)
+            }
+        });
+        let ranges: [Range; N] = std::array::from_fn(|i| tracks[i].jerk_range(&joints[i], self.dt));
+        for (i, range) in ranges.iter().enumerate() {
+            if let Some(limit) = range.against(wanted[i]) {
+                report.limit(limit, 1 << i);
+            }
+        }
+        let state = CommandState::of(tracks.map(|track| track.state));
+        let (jerk, limits) = self.steering.bend(&self.chain, &state, &ranges, &wanted);
+        if limits != LimitSet::default() {
+            report.limit(limits, 0);
+        }
+        jerk
+    }
+
     /// The same states, where all joints come to rest at about the same time, if that is certified. When each stops as
     /// fast as it can, the tool leaves its path; so close to a border only stopping together may keep it inside.
     fn stopping_together(&self, tracks: &[Track; N]) -> Option<[Track; N]> {
@@ -255,7 +339,7 @@ mod tests {
     use crate::kinematics::ik::{Tuning, differential, solve_pose};
     use crate::kinematics::pose::{tcp_pose, tool_motion, tool_pose};
     use crate::observation::TcpPose;
-    use crate::safety::limits::tests::iiwa14_limits;
+    use crate::safety::limits::{Workspace, tests::iiwa14_limits};
     use crate::setpoint::{Setpoint, SetpointLimits};
     use crate::units::JointTorques;
     use nalgebra::{SVector, Vector3};
@@ -289,7 +373,8 @@ mod tests {
 
     fn safety(workspace: Workspace) -> Safety<7> {
         let period = Duration::from_ticks(1_000_000);
-        Safety::new(iiwa14(), iiwa14_limits(), workspace, task(), period).expect("valid limits")
+        let tool = ToolLimits::anywhere_in(workspace);
+        Safety::new(iiwa14(), iiwa14_limits(), tool, task(), period).expect("valid limits")
     }
 
     fn measured(q: JointPositions<7>) -> ArmState<7> {
@@ -605,7 +690,7 @@ mod tests {
     }
 
     #[test]
-    fn a_velocity_step_is_followed_without_overshoot_and_then_unchanged() {
+    fn a_velocity_step_is_followed_and_then_unchanged() {
         let mut safety = armed(wide());
         let dq = JointVelocities::from([0.5, -0.3, 0.2, 0.4, -0.5, 0.3, 1.0]);
         let mut last = SafetyReport::default();
@@ -620,10 +705,80 @@ mod tests {
                 )
                 .1;
             let now = safety.command().expect("armed").dq;
-            assert!((0..7).all(|i| now[i] / dq[i] < 1.001), "{now:?}");
+            // Where the jerk does not suffice, joints make up for one another.
+            assert!((0..7).all(|i| now[i] / dq[i] < 1.15), "{now:?}");
         }
         assert!((safety.command().expect("armed").dq.0 - dq.0).amax() < 1e-6);
         assert_eq!(last, SafetyReport::default());
+    }
+
+    #[test]
+    fn the_tool_is_slowed_to_its_limit_and_no_further() {
+        const LIMIT: f64 = 0.3;
+        let tool = ToolLimits {
+            speed_m_per_s: LIMIT,
+            ..ToolLimits::anywhere_in(wide())
+        };
+        let period = Duration::from_ticks(1_000_000);
+        let mut safety = Safety::new(iiwa14(), iiwa14_limits(), tool, task(), period).unwrap();
+        safety.arm(&measured(home())).expect("inside");
+        let (mut seen, mut fastest, mut covered_m) = (LimitSet::default(), 0.0f64, 0.0);
+        for _ in 0..400 {
+            let state = safety.command().expect("armed");
+            let (pose, j) = iiwa14().jacobian(&state.q);
+            let speed = (j * state.dq.0).fixed_rows::<3>(0).norm();
+            fastest = fastest.max(speed);
+            covered_m += speed * DT;
+            let motion = tool_motion(
+                &task(),
+                &tcp_pose(&task(), &pose),
+                &[0.0, 0.8, 0.0, 0.0],
+                &[0.0; 4],
+            );
+            let joints = differential(&iiwa14(), &state.q, &state.dq, &motion, &tuning(&safety));
+            let request = Request::Motion {
+                dq: joints.dq,
+                ddq: joints.ddq,
+            };
+            seen.insert(safety.filter(request, Fingers::Open).1.limits);
+        }
+        assert!(
+            seen.contains(LimitSet::TCP_SPEED) && fastest <= LIMIT,
+            "{fastest}"
+        );
+        assert!(covered_m > 0.7 * 0.4 * LIMIT, "{covered_m} {fastest}");
+    }
+
+    #[test]
+    fn who_presses_on_the_table_still_slides_along_it() {
+        let mut safety = armed(workspace());
+        let chain = iiwa14();
+        let pose =
+            |safety: &Safety<7>| tcp_pose(&task(), &chain.fk(&safety.command().expect("armed").q));
+        let go = |safety: &mut Safety<7>, velocity: [f64; 4]| {
+            let state = safety.command().expect("armed");
+            let motion = tool_motion(&task(), &pose(safety), &velocity, &[0.0; 4]);
+            let joints = differential(&chain, &state.q, &state.dq, &motion, &tuning(safety));
+            let request = Request::Motion {
+                dq: joints.dq,
+                ddq: joints.ddq,
+            };
+            safety.filter(request, Fingers::Open);
+        };
+        for _ in 0..3000 {
+            go(&mut safety, [0.0, 0.0, -0.1, 0.0]);
+        }
+        let before = pose(&safety).position_m;
+        for _ in 0..1000 {
+            go(&mut safety, [0.0, 0.1, -0.1, 0.0]);
+        }
+        let after = pose(&safety).position_m;
+        println!("from {before:?} to {after:?}");
+        assert!(before.z < 0.003 && after.z < 0.003);
+        assert!(
+            after.y - before.y > 0.08 && before.x.abs() < 0.002,
+            "{before:?} {after:?}"
+        );
     }
 
     #[test]

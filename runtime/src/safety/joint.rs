@@ -5,6 +5,7 @@
 
 use super::limits::JointBounds;
 use super::report::LimitSet;
+use super::steer::Range;
 use super::stop_plan::{Extent, JointState, StopPlan};
 
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -95,6 +96,44 @@ impl Track {
         Ok(track)
     }
 
+    /// The jerks between which the limits hold, as far as bisection sees.
+    ///
+    /// More jerk leads to more of everything, so what lies between two that keep the limits keeps them too.
+    pub fn jerk_range(&self, bounds: &JointBounds, dt: f64) -> Range {
+        const BISECTIONS: usize = 6;
+        let stopping = self.mean_jerk(&self.follow(dt), dt);
+        let end = |by_acceleration: f64, by_jerk: f64| {
+            let (outermost, mut limit) = if by_acceleration.abs() < by_jerk.abs() {
+                (by_acceleration, LimitSet::ACCELERATION)
+            } else {
+                (by_jerk, LimitSet::JERK)
+            };
+            let (mut good, mut bad) = (stopping, outermost);
+            for bisection in 0..=BISECTIONS {
+                let tried = if bisection == 0 {
+                    outermost
+                } else {
+                    0.5 * (good + bad)
+                };
+                match self.attempt(bounds, tried, dt) {
+                    Ok(_) if bisection == 0 => return (outermost, limit),
+                    Ok(_) => good = tried,
+                    Err(violated) => (bad, limit) = (tried, violated),
+                }
+            }
+            (good, limit)
+        };
+        let (a, ddq_max) = (self.state.a, bounds.ddq_max);
+        let (least, below) = end((-ddq_max - a) / dt, -bounds.dddq_max);
+        let (most, above) = end((ddq_max - a) / dt, bounds.dddq_max);
+        Range {
+            least: least.min(stopping),
+            most: most.max(stopping),
+            below,
+            above,
+        }
+    }
+
     /// As much as possible of the way from the stored plan to `jerk`, and what limited it.
     #[inline]
     pub fn propose(&self, bounds: &JointBounds, jerk: f64, dt: f64) -> (Self, LimitSet) {
@@ -134,6 +173,12 @@ impl Track {
             }
         }
         (best, limits)
+    }
+
+    /// What lies between two times ahead if the joint stops.
+    pub fn extent_ahead(&self, from: f64, to: f64) -> Extent {
+        self.plan
+            .extent_between(self.elapsed_s + from, self.elapsed_s + to)
     }
 
     /// The constant jerk that leads to the next track's acceleration.

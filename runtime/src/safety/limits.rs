@@ -29,6 +29,41 @@ pub struct Limits<const N: usize> {
     joints: [JointBounds; N],
 }
 
+/// Where the tool may be and how fast it may move, whatever the joints could do.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct ToolLimits {
+    pub workspace: Workspace,
+    /// Of the tool centre point, m/s; infinite where nothing limits it.
+    pub speed_m_per_s: f64,
+    /// About any axis, rad/s; infinite where nothing limits it.
+    pub rotation_rad_per_s: f64,
+}
+
+impl ToolLimits {
+    /// # Errors
+    /// When a number is not what a limit can be, or the workspace has no room.
+    pub fn new(workspace: Workspace, config: &LimitsConfig) -> Result<Self, LimitsError> {
+        workspace.validate()?;
+        let speed = |key, value: Option<&Spanned<f64>>| {
+            scalar(key, value, f64::INFINITY, |s| s > 0.0, "above 0")
+        };
+        Ok(Self {
+            workspace,
+            speed_m_per_s: speed("tool_m_per_s", config.tool_m_per_s.as_ref())?,
+            rotation_rad_per_s: speed("tool_rad_per_s", config.tool_rad_per_s.as_ref())?,
+        })
+    }
+
+    /// A workspace without speed limits.
+    pub fn anywhere_in(workspace: Workspace) -> Self {
+        Self {
+            workspace,
+            speed_m_per_s: f64::INFINITY,
+            rotation_rad_per_s: f64::INFINITY,
+        }
+    }
+}
+
 /// The launch file's `[limits]` table. Arrays have one value per joint, base to tip.
 #[derive(Clone, Debug, serde::Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -47,6 +82,10 @@ pub struct LimitsConfig {
     pub upper: Option<Values>,
     /// rad/s; may only lower the URDF's.
     pub velocity: Option<Values>,
+    /// Speed of the tool centre point, m/s.
+    pub tool_m_per_s: Option<Spanned<f64>>,
+    /// Speed of the tool's rotation, rad/s.
+    pub tool_rad_per_s: Option<Spanned<f64>>,
 }
 
 /// Numbers that know where in the file they stand.

@@ -6,12 +6,15 @@ mod certificate;
 mod filter;
 mod joint;
 pub mod limits;
+mod qp;
 mod report;
+mod steer;
 mod stop_plan;
 
 pub use filter::{CommandState, Request, Safety, Verdict};
-pub use limits::{JointBounds, Limits, LimitsConfig, LimitsError, Workspace};
+pub use limits::{JointBounds, Limits, LimitsConfig, LimitsError, ToolLimits, Workspace};
 pub use report::{Intervention, LimitSet, SafetyReport};
+pub use stop_plan::Extent;
 
 use crate::arm::Fingers;
 use crate::units::{JointPositions, JointVelocities};

@@ -50,3 +50,12 @@ pub struct SafetyReport {
     pub joints: u16,
     pub fault: Option<Fault>,
 }
+
+impl SafetyReport {
+    /// Notes what the request was limited by, and which joints that concerns.
+    pub(super) fn limit(&mut self, by: LimitSet, joints: u16) {
+        self.intervention = Intervention::Limited;
+        self.limits.insert(by);
+        self.joints |= joints;
+    }
+}

@@ -192,6 +192,20 @@ impl StopPlan {
         extent.add(&self.third, -self.jerk, self.ends[2] - self.ends[1]);
         extent
     }
+
+    /// Everything between two times after the start, both included, s.
+    pub fn extent_between(&self, from: f64, to: f64) -> Extent {
+        let mut extent = Extent::of(&self.at(from));
+        let mut begin = 0.0;
+        for (end, jerk) in self.ends.into_iter().zip([self.jerk, 0.0, -self.jerk]) {
+            let (first, last) = (from.max(begin), to.min(end));
+            if first < last {
+                extent.add(&self.at(first), jerk, last - first);
+            }
+            begin = end;
+        }
+        extent
+    }
 }
 
 #[cfg(test)]

@@ -1,0 +1,278 @@
+//! `visuomotor fuzz-safety`: an adversary against the safety filter, and what got through.
+//!
+//! Joints first, with the whole arm free to move, so that every joint meets its own limits; then the whole arm in its
+//! workspace. Not responsible for the filter ([`visuomotor_runtime::safety`]).
+
+mod adversary;
+mod check;
+
+use crate::cli::FuzzArgs;
+use crate::config::{JOINTS, Launch};
+use crate::error::{CommandError, Grade};
+use crate::output;
+use crate::wiring;
+use adversary::Adversary;
+use check::{Judge, PerLimit, Seen};
+use nalgebra::Vector3;
+use rand::{Rng, RngExt, SeedableRng};
+use rand_xoshiro::Xoshiro256PlusPlus;
+use serde::Serialize;
+use std::fmt;
+use visuomotor_runtime::arm::{ArmState, Fingers};
+use visuomotor_runtime::clock::Instant;
+use visuomotor_runtime::kinematics::ik::{self, Tuning};
+use visuomotor_runtime::kinematics::pose;
+use visuomotor_runtime::observation::TcpPose;
+use visuomotor_runtime::safety::{Intervention, Request, Safety, ToolLimits, Workspace};
+use visuomotor_runtime::setpoint::Setpoint;
+use visuomotor_runtime::units::{JointTorques, JointVelocities};
+
+/// A workspace larger than any arm.
+const EVERYWHERE: Workspace = Workspace {
+    min_m: [-100.0; 3],
+    max_m: [100.0; 3],
+    table_height_m: -100.0,
+};
+/// The input is cut once in so many ticks.
+const CUT_ONCE_IN: u32 = 2000;
+/// Ticks of the reference that a filter should not disturb: a minute.
+const BENIGN_TICKS: u64 = 60_000;
+/// Pose feedback of the benign run, 1/s.
+const POSE_GAIN_PER_S: f64 = 30.0;
+
+/// Its field names are those of `fuzz-safety --json`.
+#[derive(Debug, Serialize)]
+struct Report {
+    joint_ticks: u64,
+    arm_ticks: u64,
+    max_excess: PerLimit<f64>,
+    /// Ticks within 1e-4 of each limit, in the limit's unit.
+    near_limit_ticks: PerLimit<u64>,
+    /// How often the input was cut and the arm came to rest in time, all limits kept.
+    stops: u64,
+    /// Share of ticks on which a reachable 4 Hz reference met a stop.
+    fallback_share_benign: f64,
+    /// Ticks that exceeded a limit by more than 1e-9, and cut inputs that did not end at rest in time.
+    violations: u64,
+}
+
+pub fn run(args: &FuzzArgs) -> Result<Grade, CommandError> {
+    output::check_json(args.json.as_deref())?;
+    let launch = Launch::read(&args.launch).map_err(CommandError::input)?;
+    let mut rng = Xoshiro256PlusPlus::seed_from_u64(args.seed);
+    let free = Arena::new(&launch, ToolLimits::anywhere_in(EVERYWHERE))?;
+    let whole = Arena::new(&launch, launch.tool_limits)?;
+    let mut seen = Seen::default();
+    let mut stops = 0;
+    let share = args.joint_ticks.div_ceil(JOINTS as u64);
+    for (arena, ticks) in [(&free, share), (&whole, args.arm_ticks)] {
+        let (of_arena, cut) = arena.attack(&mut rng, ticks)?;
+        seen.add(&of_arena);
+        stops += cut;
+    }
+    let report = Report {
+        joint_ticks: share * JOINTS as u64,
+        arm_ticks: args.arm_ticks,
+        max_excess: PerLimit::of(seen.excess),
+        near_limit_ticks: PerLimit::of(seen.near_ticks),
+        stops,
+        fallback_share_benign: whole.benign(&mut rng)?,
+        violations: seen.violations,
+    };
+    output::report(&report, &report, args.json.as_deref())?;
+    Ok(if report.violations == 0 {
+        Grade::Good
+    } else {
+        Grade::Short
+    })
+}
+
+/// A filter with the limits that it is held against.
+struct Arena<'a> {
+    launch: &'a Launch,
+    tool: ToolLimits,
+    tuning: Tuning<JOINTS>,
+}
+
+impl<'a> Arena<'a> {
+    fn new(launch: &'a Launch, tool: ToolLimits) -> Result<Self, CommandError> {
+        let tuning = Tuning {
+            posture: launch.home(),
+            posture_gain_per_s: launch.robot.posture_gain_per_s.into(),
+            pose_gain_per_s: POSE_GAIN_PER_S,
+            dq_max: launch.limits.dq_max(),
+        };
+        Ok(Self {
+            launch,
+            tool,
+            tuning,
+        })
+    }
+
+    /// A filter that is armed at the tool's pose.
+    fn armed(&self, at: &TcpPose, rng: &mut impl Rng) -> Result<Safety<JOINTS>, CommandError> {
+        let q = wiring::start_joints(self.launch, at, rng).map_err(CommandError::input)?;
+        let mut safety = Safety::new(
+            self.launch.chain.clone(),
+            self.launch.limits,
+            self.tool,
+            self.launch.T_base_task(),
+            self.launch.control_period(),
+        )
+        .map_err(CommandError::input)?;
+        let state = ArmState {
+            sampled_at: Instant::from_ticks(0),
+            q,
+            dq: JointVelocities::zeros(),
+            tau: JointTorques::zeros(),
+            aperture_m: 0.0,
+        };
+        safety.arm(&state).map_err(CommandError::input)?;
+        Ok(safety)
+    }
+
+    fn judge(&self) -> Judge<'_> {
+        Judge {
+            chain: &self.launch.chain,
+            limits: &self.launch.limits,
+            tool: self.tool,
+            t_task_base: self.launch.T_base_task().inverse(),
+            dt: self.launch.control_period().as_nanos() as f64 * 1e-9,
+        }
+    }
+
+    /// Runs the adversary; counts how often it cut the input.
+    fn attack(&self, rng: &mut impl Rng, ticks: u64) -> Result<(Seen, u64), CommandError> {
+        let start = wiring::draw_start(self.launch, rng);
+        let mut safety = self.armed(&start, rng)?;
+        let mut adversary = Adversary::new(&self.launch.limits, rng.random());
+        let judge = self.judge();
+        let (mut seen, mut stops) = (Seen::default(), 0);
+        for _ in 0..ticks {
+            let Some(old) = safety.command() else { break };
+            let request = adversary.request(&self.launch.chain, &old, &self.tuning);
+            safety.filter(request, Fingers::Open);
+            seen.note(&judge.excess(&old, &safety));
+            if adversary.once_in(CUT_ONCE_IN) {
+                stops += 1;
+                seen.violations += u64::from(!comes_to_rest(safety.clone(), &judge, &mut seen));
+            }
+        }
+        Ok((seen, stops))
+    }
+
+    /// The share of stops while a reachable reference is followed that changes four times a second.
+    fn benign(&self, rng: &mut impl Rng) -> Result<f64, CommandError> {
+        let mut goal = wiring::draw_start(self.launch, rng);
+        let mut safety = self.armed(&goal, rng)?;
+        let mut setpoint = Setpoint::new(self.launch.setpoint);
+        let period = self.launch.control_period();
+        let between = (self.launch.action_period().as_ticks() / period.as_ticks()).max(1);
+        let mut now = Instant::from_ticks(0);
+        setpoint.reset(now, goal).map_err(CommandError::failed)?;
+        let mut stops = 0;
+        for tick in 0..BENIGN_TICKS {
+            if tick % between == 0 {
+                goal = self.next_goal(&goal, rng);
+                setpoint.retarget(now, goal).map_err(CommandError::failed)?;
+            }
+            now += period;
+            let reference = setpoint.sample(now);
+            let motion = pose::tool_motion(
+                &self.launch.T_base_task(),
+                &reference.pose,
+                &reference.velocity,
+                &reference.acceleration,
+            );
+            let Some(state) = safety.command() else { break };
+            let joints = ik::differential(
+                &self.launch.chain,
+                &state.q,
+                &state.dq,
+                &motion,
+                &self.tuning,
+            );
+            let behind = (1.0 - joints.speed_scale) * period.as_ticks() as f64;
+            setpoint.hold_back(visuomotor_runtime::clock::Duration::from_ticks(
+                behind as u64,
+            ));
+            let request = Request::Motion {
+                dq: joints.dq,
+                ddq: joints.ddq,
+            };
+            let (_, report) = safety.filter(request, Fingers::Open);
+            stops += u64::from(stops_arm(report.intervention));
+        }
+        Ok(stops as f64 / BENIGN_TICKS as f64)
+    }
+
+    /// One action of the policy's scale, within the task's reach.
+    fn next_goal(&self, goal: &TcpPose, rng: &mut impl Rng) -> TcpPose {
+        let (task, action) = (&self.launch.task, &self.launch.action);
+        let mut part = |scale: f64| scale * (2.0 * rng.random::<f64>() - 1.0);
+        let moved =
+            goal.position_m + Vector3::new(part(action.xy_m), part(action.xy_m), part(action.z_m));
+        TcpPose {
+            position_m: moved
+                .sup(&task.goal_low_m.into())
+                .inf(&task.goal_high_m.into()),
+            yaw_rad: (goal.yaw_rad + part(action.yaw_rad))
+                .clamp(-task.goal_yaw_max_rad, task.goal_yaw_max_rad),
+        }
+    }
+}
+
+fn stops_arm(intervention: Intervention) -> bool {
+    matches!(intervention, Intervention::Stopping | Intervention::Stopped)
+}
+
+/// Whether the arm rests within the time of its stored stop once nothing is asked any more.
+fn comes_to_rest(mut safety: Safety<JOINTS>, judge: &Judge<'_>, seen: &mut Seen) -> bool {
+    let ticks = (safety.stop_s() / judge.dt).ceil() as u64 + 1;
+    for _ in 0..ticks {
+        let Some(old) = safety.command() else {
+            return false;
+        };
+        safety.filter(Request::Stop, Fingers::Open);
+        seen.note(&judge.excess(&old, &safety));
+    }
+    safety
+        .command()
+        .is_some_and(|state| state.dq.0.amax() == 0.0 && state.ddq.0.amax() == 0.0)
+}
+
+impl fmt::Display for Report {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(
+            f,
+            "ticks         {} of joints, {} of the whole arm, {} inputs cut",
+            self.joint_ticks, self.arm_ticks, self.stops
+        )?;
+        let (excess, near) = (&self.max_excess, &self.near_limit_ticks);
+        for (name, unit, excess, near) in [
+            ("position", "rad", excess.q, near.q),
+            ("velocity", "rad/s", excess.dq, near.dq),
+            ("acceleration", "rad/s2", excess.ddq, near.ddq),
+            ("jerk", "rad/s3", excess.dddq, near.dddq),
+            ("tool speed", "m/s", excess.tcp_speed, near.tcp_speed),
+            (
+                "tool turning",
+                "rad/s",
+                excess.tcp_rotation,
+                near.tcp_rotation,
+            ),
+            ("borders", "m", excess.plane_m, near.plane_m),
+        ] {
+            writeln!(
+                f,
+                "{name:13} {excess:+.1e} {unit} beyond the limit at most; {near} ticks within 1e-4"
+            )?;
+        }
+        writeln!(
+            f,
+            "benign        {:.3} % of ticks stopped",
+            100.0 * self.fallback_share_benign
+        )?;
+        writeln!(f, "violations    {}", self.violations)
+    }
+}

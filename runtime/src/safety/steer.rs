@@ -1,0 +1,176 @@
+//! Bends requested jerks as little as possible, so that the arm slides along what limits it instead of stopping there.
+//!
+//! A quadratic program keeps the tool's jerk as near to the requested one as the joint-wise boxes of viable jerks and a
+//! few soft rows allow; the boxes are hard. Not responsible for safety: the certificate checks whatever comes out.
+
+use super::filter::CommandState;
+use super::limits::ToolLimits;
+use super::qp::{ActiveSet, Problem, Row, Status};
+use super::report::LimitSet;
+use crate::kinematics::Chain;
+use crate::kinematics::chain::bias_acceleration;
+use nalgebra::{Isometry3, SMatrix, SVector, Vector3, Vector6};
+
+/// Six sides of the workspace and the tool's speed.
+const ROWS: usize = 7;
+/// How much the tool's jerk counts, m/s³ and rad/s³, against each joint's, rad/s³.
+const TOOL_WEIGHT: [f64; 6] = [1.0, 1.0, 1.0, 0.05, 0.05, 0.05];
+const JOINT_WEIGHT: f64 = 1e-4;
+/// Breaking a row costs this much less than leaving the requested motion.
+const WORKSPACE_SOFTNESS: f64 = 1e-4;
+const SPEED_SOFTNESS: f64 = 1e-3;
+/// How fast a limit may be closed in on, 1/s: h‴ + 3p·h″ + 3p²·h′ + p³·h >= 0 for the distance h to it, so that h falls
+/// no faster than a critically damped third-order system, which never falls below 0.
+const APPROACH_PER_S: f64 = 100.0;
+/// This far inside the borders the rows begin, and at this share of the speed limit: the certificate needs room for what
+/// happens between its samples, and where it has none it lets nothing move.
+const CLEARANCE_M: f64 = 3e-4;
+const SPEED_SHARE: f64 = 0.95;
+
+#[derive(Clone)]
+pub(super) struct Steering {
+    tool: ToolLimits,
+    t_task_base: Isometry3<f64>,
+    /// Of the last tick that needed the program.
+    active: ActiveSet,
+}
+
+/// The jerks that keep a joint's limits, rad/s³.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Range {
+    pub least: f64,
+    pub most: f64,
+    /// What less than the least and more than the most would break.
+    pub below: LimitSet,
+    pub above: LimitSet,
+}
+
+impl Range {
+    /// What keeps this jerk out of the range.
+    pub fn against(&self, jerk: f64) -> Option<LimitSet> {
+        if jerk < self.least {
+            Some(self.below)
+        } else if jerk > self.most {
+            Some(self.above)
+        } else {
+            None
+        }
+    }
+}
+
+impl Steering {
+    pub fn new(tool: ToolLimits, t_base_task: &Isometry3<f64>) -> Self {
+        Self {
+            tool,
+            t_task_base: t_base_task.inverse(),
+            active: ActiveSet::default(),
+        }
+    }
+
+    /// The jerks nearest to the `wanted` ones, and which limits of the tool they were bent around. These themselves where
+    /// nothing is in their way or no answer is found.
+    pub fn bend<const N: usize>(
+        &mut self,
+        chain: &Chain<N>,
+        state: &CommandState<N>,
+        ranges: &[Range; N],
+        wanted: &SVector<f64, N>,
+    ) -> (SVector<f64, N>, LimitSet) {
+        let mut limits = LimitSet::default();
+        let (pose, j) = chain.jacobian(&state.q);
+        let rows = self.rows(&pose, &j, state);
+        for (row, limit) in &rows {
+            if row.a.dot(wanted) > row.bound {
+                limits.insert(*limit);
+            }
+        }
+        let in_ranges = ranges
+            .iter()
+            .zip(wanted)
+            .all(|(range, jerk)| range.against(*jerk).is_none());
+        if in_ranges && limits == LimitSet::default() {
+            return (*wanted, limits);
+        }
+        let weights = SMatrix::<f64, 6, 6>::from_diagonal(&Vector6::from(TOOL_WEIGHT));
+        let hessian = j.transpose() * weights * j + SMatrix::identity() * JOINT_WEIGHT;
+        let mut problem = Problem::<N, ROWS>::new(hessian, -(hessian * wanted));
+        for (i, range) in ranges.iter().enumerate() {
+            (problem.lower[i], problem.upper[i]) = (range.least, range.most);
+        }
+        for (row, _) in rows {
+            // There is room for all of them.
+            let _ = problem.push(row);
+        }
+        let solution = problem.solve(&self.active);
+        self.active = solution.active;
+        match solution.status {
+            Status::Optimal => (solution.x, limits),
+            _ => (*wanted, LimitSet::default()),
+        }
+    }
+
+    fn rows<const N: usize>(
+        &self,
+        pose: &Isometry3<f64>,
+        j: &SMatrix<f64, 6, N>,
+        state: &CommandState<N>,
+    ) -> [(Row<N>, LimitSet); ROWS] {
+        const P: f64 = APPROACH_PER_S;
+        let velocity: Vector3<f64> = (j * state.dq.0).fixed_rows::<3>(0).into();
+        let bias = bias_acceleration(j, &state.dq);
+        let acceleration: Vector3<f64> = (j * state.ddq.0 + bias).fixed_rows::<3>(0).into();
+        let linear = j.fixed_rows::<3>(0);
+        let p = self
+            .t_task_base
+            .transform_point(&pose.translation.vector.into())
+            .coords;
+        let (lower, upper) = (self.tool.workspace.lower(), self.tool.workspace.upper());
+        let workspace = &self.tool.workspace;
+        let floor = match workspace.table_height_m >= workspace.min_m[2] {
+            true => LimitSet::TABLE,
+            false => LimitSet::WORKSPACE,
+        };
+        let side = |axis: usize, sign: f64, room_m: f64| {
+            let normal = self
+                .t_task_base
+                .inverse_transform_vector(&Vector3::ith(axis, sign));
+            Row {
+                a: linear.tr_mul(&normal),
+                bound: P * P * P * (room_m - CLEARANCE_M)
+                    - 3.0 * P * P * normal.dot(&velocity)
+                    - 3.0 * P * normal.dot(&acceleration),
+                softness: WORKSPACE_SOFTNESS,
+            }
+        };
+        let speed = velocity.norm();
+        let along = if speed > 0.0 {
+            velocity / speed
+        } else {
+            Vector3::zeros()
+        };
+        // The same for the speed, which jerk reaches in one step less.
+        let slower = if self.tool.speed_m_per_s.is_finite() {
+            Row {
+                a: linear.tr_mul(&along),
+                bound: P * P * (SPEED_SHARE * self.tool.speed_m_per_s - speed)
+                    - 2.0 * P * along.dot(&acceleration),
+                softness: SPEED_SOFTNESS,
+            }
+        } else {
+            Row {
+                a: SVector::zeros(),
+                bound: 0.0,
+                softness: SPEED_SOFTNESS,
+            }
+        };
+        [
+            (side(0, 1.0, upper.x - p.x), LimitSet::WORKSPACE),
+            (side(1, 1.0, upper.y - p.y), LimitSet::WORKSPACE),
+            (side(2, 1.0, upper.z - p.z), LimitSet::WORKSPACE),
+            (side(0, -1.0, p.x - lower.x), LimitSet::WORKSPACE),
+            (side(1, -1.0, p.y - lower.y), LimitSet::WORKSPACE),
+            (side(2, -1.0, p.z - lower.z), floor),
+            (slower, LimitSet::TCP_SPEED),
+        ]
+    }
+}
