@@ -161,11 +161,11 @@ impl Launch {
         let directory = source.path.parent().unwrap_or(Path::new("")).to_owned();
         tables.robot.urdf = directory.join(&tables.robot.urdf);
         tables.episode.dir = directory.join(&tables.episode.dir);
-        tables.check(&source)?;
         tables
             .workspace
             .validate()
             .map_err(|error| source.error_in("workspace", error))?;
+        tables.check(&source)?;
         let urdf_text = std::fs::read_to_string(&tables.robot.urdf).map_err(|error| {
             let urdf = tables.robot.urdf.display();
             source.error_in("robot.urdf", format!("{urdf} cannot be read: {error}"))

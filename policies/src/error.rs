@@ -23,7 +23,7 @@ pub enum PolicyOpenError {
     Read {
         path: PathBuf,
         source: std::io::Error,
-        advice: &'static str,
+        advice: String,
     },
 
     #[error("{}: {source}", path.display())]

@@ -301,7 +301,8 @@ impl Manifest {
                     "this is no text; give the manifest (.toml) that names the graphs (.onnx)"
                 }
                 _ => "give the path of a policy's manifest (a .toml file)",
-            },
+            }
+            .to_owned(),
             source,
         })?;
         Self::parse(path, text)

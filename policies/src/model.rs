@@ -237,7 +237,10 @@ fn load(manifest: &Manifest, spec: &GraphSpec, name: &str) -> Result<Graph, Poli
     let bytes = std::fs::read(&path).map_err(|source| PolicyOpenError::Read {
         path: path.clone(),
         source,
-        advice: "the manifest names it; restore it beside the manifest or export the policy again",
+        advice: format!(
+            "{} names it; restore it beside that or export the policy again",
+            manifest.path.display()
+        ),
     })?;
     let damaged = |problem| PolicyOpenError::Damaged {
         path: path.clone(),

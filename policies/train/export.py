@@ -64,9 +64,9 @@ class QHeadGraph(nn.Module):
         self.critic = critic
 
     def forward(
-        self, map: Tensor, q_context: Tensor, grasp_context: Tensor, terminate: Tensor, state: Tensor, motion: Tensor
+        self, map: Tensor, fine_map: Tensor, q_context: Tensor, terminate: Tensor, state: Tensor, motion: Tensor
     ) -> Tensor:
-        logits = self.critic.q(Features(map, q_context, grasp_context, terminate), state, motion)
+        logits = self.critic.q(Features(map, fine_map, q_context, terminate), state, motion)
         return torch.sigmoid(logits).reshape(1, -1, task.VERBS)
 
 
@@ -75,8 +75,8 @@ class GraspHeadGraph(nn.Module):
         super().__init__()
         self.critic = critic
 
-    def forward(self, map: Tensor, grasp_context: Tensor, pose: Tensor) -> Tensor:
-        return torch.sigmoid(self.critic.grasp(Features(map, None, grasp_context, None), pose))
+    def forward(self, map: Tensor, fine_map: Tensor, pose: Tensor) -> Tensor:
+        return torch.sigmoid(self.critic.grasp(Features(map, fine_map, None, None), pose))
 
 
 def test_image() -> np.ndarray:
@@ -106,13 +106,13 @@ def export(critic: Critic, directory: Path, lineage: dict) -> float:
     trunk = graph(TrunkGraph(critic), directory / "trunk.onnx", {"image": image, "state": state}, shared)
     q_inputs = {**features._asdict(), "state": state, "motion": motion}
     q_head = graph(QHeadGraph(critic), directory / "q_head.onnx", q_inputs, ["q"], dynamic="motion")
-    grasp_inputs = {"map": features.map, "grasp_context": features.grasp_context, "pose": pose}
+    grasp_inputs = {"map": features.map, "fine_map": features.fine_map, "pose": pose}
     grasp_head = graph(GraspHeadGraph(critic), directory / "grasp_head.onnx", grasp_inputs, ["p"], dynamic="pose")
     difference = check(critic, directory)
 
     found = dict(zip(shared, run(directory / "trunk.onnx", image=image, state=state), strict=True))
     q = run(directory / "q_head.onnx", **found, state=state, motion=motion)[0]
-    p = run(directory / "grasp_head.onnx", **{k: found[k] for k in ("map", "grasp_context")}, pose=pose)[0]
+    p = run(directory / "grasp_head.onnx", **{k: found[k] for k in ("map", "fine_map")}, pose=pose)[0]
     lineage = {"code": code_version(), **lineage, "onnx_difference_max": difference}
     for name, kind, head, candidates, expected in (
         ("qtopt", "critic-q", q_head, TEST_MOTIONS[0], q[0]),
@@ -138,7 +138,7 @@ def graph(module: nn.Module, path: Path, inputs: dict[str, Tensor], outputs: lis
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         torch.onnx.export(
-            module,
+            module.eval(),
             tuple(inputs.values()),
             path,
             input_names=list(inputs),
@@ -198,7 +198,7 @@ def check(critic: Critic, directory: Path, trials: int = 4, candidates: int = 64
         pose = (rng.uniform(-1, 1, (1, candidates, 4)) * (0.115, 0.115, 0.2, math.pi)).astype(np.float32)
         found = dict(zip(Features._fields, trunk.run(None, {"image": image, "state": state}), strict=True))
         q = q_head.run(None, {**found, "state": state, "motion": motion})[0]
-        p = grasp_head.run(None, {**{k: found[k] for k in ("map", "grasp_context")}, "pose": pose})[0]
+        p = grasp_head.run(None, {**{k: found[k] for k in ("map", "fine_map")}, "pose": pose})[0]
         with torch.no_grad():
             t = torch.from_numpy
             features = critic.encode(normalise(t(image)), t(state))

@@ -18,6 +18,8 @@ import numpy as np
 HERE = Path(__file__).resolve().parent
 SEED_STRIDE = 1_000_000_000
 """Seeds of a run are in [seed, seed + 1] times this."""
+HAND_EYE_ROUNDS = 4
+"""Of so many on-policy rounds one is the hand-eye policy's: its mistakes teach the grasp head most."""
 
 
 def arguments() -> argparse.Namespace:
@@ -25,16 +27,16 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--binary", type=Path, required=True, help="the `visuomotor` program, built with --release")
     parser.add_argument("--out", type=Path, required=True, help="data, checkpoint, log and models go here")
     parser.add_argument("--launch", type=Path, default=Path("launch/robots/sim_iiwa14.toml"))
-    parser.add_argument("--weak-episodes", type=int, default=12000, help="scripted episodes to start from")
-    parser.add_argument("--start-episodes", type=int, default=6000, help="training starts once there are so many")
+    parser.add_argument("--weak-episodes", type=int, default=47000, help="scripted episodes to start from")
+    parser.add_argument("--start-episodes", type=int, default=47000, help="training starts once there are so many")
     parser.add_argument("--weak-jobs", type=int, default=2, help="processes that collect before training starts")
     parser.add_argument("--chunk", type=int, default=1000, help="scripted episodes a call of the simulator")
-    parser.add_argument("--round", type=int, default=300, help="on-policy episodes with one exported model")
+    parser.add_argument("--round", type=int, default=400, help="on-policy episodes with one exported model")
     parser.add_argument("--explore", default="0,0,0.05,0.1,0.2,0.4", help="levels of exploration, in turns")
     parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--minutes", type=float, default=60.0, help="training time")
-    parser.add_argument("--warm-minutes", type=float, default=6.0)
-    parser.add_argument("--export-minutes", type=float, default=3.0)
+    parser.add_argument("--minutes", type=float, default=75.0, help="training time")
+    parser.add_argument("--warm-minutes", type=float, default=7.0)
+    parser.add_argument("--export-minutes", type=float, default=2.5)
     parser.add_argument("--pool", type=int, default=8192)
     parser.add_argument("--init", type=Path, help="weights.pt of an earlier model to start from")
     return parser.parse_args()
@@ -46,6 +48,7 @@ class Collector:
     def __init__(self, args: argparse.Namespace) -> None:
         self.args = args
         self.seeds = args.out / "next_seed.json"
+        self.rounds = 0
         for name in ("weak", "on_policy"):
             (args.out / name).mkdir(parents=True, exist_ok=True)
             for unfinished in (args.out / name).glob("*.tmp"):
@@ -82,7 +85,9 @@ class Collector:
         models = sorted((self.args.out / "models").glob("step-*/collect.toml"))
         if not models:
             return None
-        return self.start("on_policy", self.args.round, str(models[-1]), "--explore", self.args.explore)
+        self.rounds += 1
+        policy = models[-1] if self.rounds % HAND_EYE_ROUNDS else models[-1].with_name("hand_eye.toml")
+        return self.start("on_policy", self.args.round, str(policy), "--explore", self.args.explore)
 
 
 def start_trainer(args: argparse.Namespace) -> subprocess.Popen:

@@ -50,7 +50,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--batch", type=int, default=256)
     parser.add_argument("--pool", type=int, default=8192, help="transitions of a sweep")
     parser.add_argument("--reuse", type=float, default=2.5, help="times that a sweep trains on its pool")
-    parser.add_argument("--fresh", type=float, default=0.5, help="least share of on-policy data, once there is any")
+    parser.add_argument("--fresh", type=float, default=0.4, help="least share of on-policy data, once there is any")
     parser.add_argument("--learning-rate", type=float, default=1e-3)
     parser.add_argument("--weight-decay", type=float, default=1e-3)
     parser.add_argument("--threads", type=int, default=1)
@@ -70,8 +70,8 @@ class Trainer:
         self.net = Critic().to(memory_format=torch.channels_last)
         if args.init is not None:
             self.net.load_state_dict(torch.load(args.init))
-        self.ema = copy.deepcopy(self.net)
-        self.previous = copy.deepcopy(self.net)
+        self.ema = copy.deepcopy(self.net).eval()
+        self.previous = copy.deepcopy(self.net).eval()
         self.optimizer = torch.optim.AdamW(
             self.net.parameters(), args.learning_rate, weight_decay=args.weight_decay, fused=True
         )

@@ -71,11 +71,13 @@ fn the_report_has_the_documented_keys_and_nothing_else() {
     let keys: Vec<_> = report.as_object().expect("a table").keys().collect();
     let mut documented = [
         "episodes",
+        "interrupted",
         "successes",
         "success_rate",
         "wilson95",
         "steps_mean",
         "failures",
+        "faults",
         "policy_tick_ms",
         "realtime_factor",
         "closes_mean",
