@@ -7,6 +7,7 @@ Everything is derived from logged actions, proprioception and the reward at the 
 simulator knows is read.
 """
 
+import os
 from dataclasses import dataclass, fields
 from pathlib import Path
 
@@ -120,8 +121,10 @@ class Experience:
     def refresh(self) -> list[Path]:
         """Reads new shards and returns their paths. Shards still being written end in `.tmp` and are left alone."""
         known = set(self.shards)
-        found = [p.parent for d in self.directories for p in sorted(d.rglob("shard-*/meta.json"))]
-        new = [p for p in found if p.suffix != ".tmp" and p not in known]
+        # Not `rglob`: a shard may be renamed while one looks, and `walk` does not mind.
+        seen = [(Path(p), files) for d in self.directories for p, _, files in os.walk(d)]
+        whole = [p for p, files in seen if p.name.startswith("shard-") and "meta.json" in files]
+        new = sorted(p for p in whole if p.suffix != ".tmp" and p not in known)
         parts = [] if self.transitions is None else [self.transitions]
         for path in new:
             parts.append(self._read(path, len(self.shards)))
