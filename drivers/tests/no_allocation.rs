@@ -13,7 +13,7 @@ use visuomotor_drivers::sim::{Rig, SceneConfig, Split, View, World};
 use visuomotor_runtime::arm::{Arm, Fingers};
 use visuomotor_runtime::clock::{Duration, Instant};
 use visuomotor_runtime::kinematics::Chain;
-use visuomotor_runtime::safety::{Limits, Request, Safety, Verdict, Workspace};
+use visuomotor_runtime::safety::{Limits, Request, Safety, ToolLimits, Verdict, Workspace};
 use visuomotor_runtime::units::{JointAccelerations, JointVelocities};
 
 const URDF: &str = include_str!("../../launch/robots/iiwa14.urdf");
@@ -106,7 +106,14 @@ fn safety() -> Safety<7> {
     let [x, y, z] = SceneConfig::default().tray_in_base_m;
     let task = Isometry3::translation(x, y, z);
     let tick = Duration::from_ticks(1_000_000);
-    Safety::new(chain, limits.unwrap(), workspace, task, tick).unwrap()
+    Safety::new(
+        chain,
+        limits.unwrap(),
+        ToolLimits::anywhere_in(workspace),
+        task,
+        tick,
+    )
+    .unwrap()
 }
 
 #[test]

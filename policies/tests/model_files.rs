@@ -358,7 +358,7 @@ fn bad_files_are_refused_with_file_and_place() {
         (Copy::new("rate").edit("rate_hz = 4.0", "rate_hz = nan"), &["q.toml:4: rate_hz"]),
         (Copy::new("cem").edit("elites = 6", "elites = 65"), &["q.toml:31: cem", "elites is 65"]),
         (Copy::new("scale").edit("z_m = 0.06", "z_m = 0.07"), &["action scale", "0.07", "controller"]),
-        (Copy::new("missing").edit("\"q_head.onnx\"", "\"no_head.onnx\""), &["no_head.onnx", "the manifest names it"]),
+        (Copy::new("missing").edit("\"q_head.onnx\"", "\"no_head.onnx\""), &["no_head.onnx", "q.toml names it"]),
         (Copy::new("not_toml").edit("format = 1", "format 1"), &["q.toml", "line 1"]),
     ];
     for (copy, words) in cases {
