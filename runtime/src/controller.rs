@@ -31,6 +31,11 @@ pub struct GoalLimits {
     pub scale: ActionScale,
 }
 
+/// So far the reference leads the tool without waiting for it.
+const LAG_FREE_M: f64 = 0.003;
+/// So far ahead of the tool it stands still.
+const LAG_MAX_M: f64 = 0.010;
+
 /// After how long silence becomes a fault.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Watchdogs {
@@ -435,16 +440,18 @@ impl<const N: usize> Controller<N> {
                     // Who holds still does not tidy up the elbow either.
                     tuning.posture_gain_per_s.fill(0.0);
                 }
+                let pace = self.pace(&reference.pose, &command.q);
                 let motion = pose::tool_motion(
                     &self.config.T_base_task,
                     &reference.pose,
-                    &reference.velocity,
-                    &reference.acceleration,
+                    &reference.velocity.map(|v| v * pace),
+                    &reference.acceleration.map(|a| a * pace * pace),
                 );
                 let joints =
                     ik::differential(&self.chain, &command.q, &command.dq, &motion, &tuning);
-                // Where a joint is too slow, the reference waits on its path.
-                let behind = (1.0 - joints.speed_scale) * self.config.period.as_ticks() as f64;
+                // Where a joint is too slow, or the filter holds the arm back, the reference waits on its path.
+                let behind = 1.0 - joints.speed_scale * pace;
+                let behind = behind * self.config.period.as_ticks() as f64;
                 self.setpoint.hold_back(Duration::from_ticks(behind as u64));
                 safety::Request::Motion {
                     dq: joints.dq,
@@ -453,6 +460,12 @@ impl<const N: usize> Controller<N> {
             }
         };
         self.safety.filter(request, self.fingers)
+    }
+
+    /// How fast the reference goes on, in [0, 1]: slower the further it is ahead of the commanded tool.
+    fn pace(&self, reference: &TcpPose, q: &JointPositions<N>) -> f64 {
+        let ahead_m = (reference.position_m - self.tool(q).position_m).norm();
+        1.0 - ((ahead_m - LAG_FREE_M) / (LAG_MAX_M - LAG_FREE_M)).clamp(0.0, 1.0)
     }
 
     fn tool(&self, q: &JointPositions<N>) -> TcpPose {

@@ -45,6 +45,11 @@ fn config() -> ControllerConfig<7> {
 }
 
 pub(crate) fn controller() -> Controller<7> {
+    controller_within(f64::INFINITY)
+}
+
+/// With a limit to the tool's speed.
+fn controller_within(speed_m_per_s: f64) -> Controller<7> {
     let workspace = Workspace {
         min_m: [-0.14, -0.14, 0.0],
         max_m: [0.14, 0.14, 0.45],
@@ -54,7 +59,10 @@ pub(crate) fn controller() -> Controller<7> {
     let safety = Safety::new(
         iiwa14(),
         iiwa14_limits(),
-        ToolLimits::anywhere_in(workspace),
+        ToolLimits {
+            speed_m_per_s,
+            ..ToolLimits::anywhere_in(workspace)
+        },
         config.T_base_task,
         config.period,
     )
@@ -697,6 +705,31 @@ fn the_first_fault_is_the_one_that_stays() {
         (step.phase, step.fault),
         (Phase::Faulted, Some(Fault::Drive { code: 5 }))
     );
+}
+
+#[test]
+fn the_reference_waits_for_an_arm_that_is_held_back() {
+    let mut bench = Bench {
+        controller: controller_within(0.05),
+        ..Bench::holding()
+    };
+    bench.idle();
+    let goal = pose(0.1, 0.0, 0.2, 0.0);
+    bench.ask(Request::Approach(goal));
+    let (mut furthest_m, mut fastest) = (0.0f64, 0.0f64);
+    let mut last = bench.controller.tool(&bench.q).position_m;
+    for _ in 0..4000 {
+        let reference = bench.idle().step.reference;
+        let tool = bench.controller.tool(&bench.q).position_m;
+        furthest_m = furthest_m.max((reference.position_m - tool).norm());
+        fastest = fastest.max((tool - last).norm() / 1e-3);
+        last = tool;
+    }
+    assert!(
+        fastest <= 0.05 + 1e-9 && furthest_m < 0.012,
+        "{fastest} {furthest_m}"
+    );
+    assert!((last - goal.position_m).norm() < 1e-3, "{last:?}");
 }
 
 #[test]

@@ -27,6 +27,14 @@ pub enum Fault {
     },
     #[error("the tool starts {distance_m:.3} m outside the workspace")]
     StartOutsideWorkspace { distance_m: f64 },
+    #[error(
+        "joint {joint} moves at {dq_rad_per_s:.3} rad/s at the start (limit {limit_rad_per_s})"
+    )]
+    StartsMoving {
+        joint: u8,
+        dq_rad_per_s: f64,
+        limit_rad_per_s: f64,
+    },
     #[error("the newest frame is {age_ms:.0} ms old (limit {limit_ms:.0})")]
     FrameTooOld { age_ms: f64, limit_ms: f64 },
     #[error("the policy gave nothing for {age_ms:.0} ms (limit {limit_ms:.0})")]
@@ -48,6 +56,7 @@ impl Fault {
             Fault::FrameTooOld { .. } => 7,
             Fault::PolicySilent { .. } => 8,
             Fault::ActionNotFinite => 9,
+            Fault::StartsMoving { .. } => 10,
         }
     }
 }

@@ -138,6 +138,11 @@ fn fault(fault: Option<Fault>) -> messages::Fault {
             upper_rad,
         }) => (joint.into(), [q_rad, lower_rad, upper_rad]),
         Some(Fault::StartOutsideWorkspace { distance_m }) => (0, [distance_m, 0.0, 0.0]),
+        Some(Fault::StartsMoving {
+            joint,
+            dq_rad_per_s,
+            limit_rad_per_s,
+        }) => (joint.into(), [dq_rad_per_s, limit_rad_per_s, 0.0]),
         Some(Fault::FrameTooOld { age_ms, limit_ms }) => (0, [age_ms, limit_ms, 0.0]),
         Some(Fault::PolicySilent { age_ms, limit_ms }) => (0, [age_ms, limit_ms, 0.0]),
         Some(Fault::ActionNotFinite) => (0, [0.0; 3]),
@@ -180,6 +185,11 @@ fn from_fault(message: &messages::Fault) -> Result<Option<Fault>, ConvertError> 
             limit_ms: b,
         },
         9 => Fault::ActionNotFinite,
+        10 => Fault::StartsMoving {
+            joint,
+            dq_rad_per_s: a,
+            limit_rad_per_s: b,
+        },
         other => {
             return Err(ConvertError::UnknownCode {
                 field: "fault",
@@ -464,6 +474,11 @@ mod tests {
                 upper_rad: 2.0,
             },
             Fault::StartOutsideWorkspace { distance_m: 0.125 },
+            Fault::StartsMoving {
+                joint: 4,
+                dq_rad_per_s: -0.5,
+                limit_rad_per_s: 0.05,
+            },
             Fault::FrameTooOld {
                 age_ms: 151.0,
                 limit_ms: 150.0,

@@ -20,6 +20,9 @@ use crate::kinematics::Chain;
 use crate::units::{JointAccelerations, JointPositions, JointVelocities};
 use nalgebra::{Isometry3, SVector};
 
+/// An arm faster than this is not at rest: a first command without velocity would tear its motion off.
+const START_DQ_MAX_RAD_PER_S: f64 = 0.05;
+
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Request<const N: usize> {
     /// Move with this velocity and acceleration. Any value is legal, infinities and NaN included.
@@ -163,7 +166,7 @@ impl<const N: usize> Safety<N> {
     /// The command state becomes the measured pose at rest: the next command starts where the arm is.
     ///
     /// # Errors
-    /// A fault, and disarmed, when the measured pose is not finite or outside joint limits or workspace.
+    /// A fault, and disarmed, when the measured pose is not finite, not at rest, or outside joint limits or workspace.
     pub fn arm(&mut self, measured: &ArmState<N>) -> Result<(), Fault> {
         self.tracks = None;
         let q = &measured.q;
@@ -181,6 +184,14 @@ impl<const N: usize> Safety<N> {
                     upper_rad,
                 });
             }
+        }
+        let joint = measured.dq.0.iamax();
+        if measured.dq[joint].abs() > START_DQ_MAX_RAD_PER_S {
+            return Err(Fault::StartsMoving {
+                joint: joint as u8,
+                dq_rad_per_s: measured.dq[joint],
+                limit_rad_per_s: START_DQ_MAX_RAD_PER_S,
+            });
         }
         let distance_m = self.certificate.distance_m(&self.chain, q);
         if distance_m > 0.0 {
@@ -673,6 +684,12 @@ mod tests {
         assert!(
             matches!(outcome(&mut safety, 0, 1.0), Err(Fault::StartOutsideWorkspace { distance_m }) if distance_m > 0.1)
         );
+        let mut moving = measured(home());
+        moving.dq[3] = -0.2;
+        assert!(matches!(
+            safety.arm(&moving),
+            Err(Fault::StartsMoving { joint: 3, .. })
+        ));
         assert_eq!(safety.command(), None);
         let request = Request::Motion {
             dq: JointVelocities::zeros(),
