@@ -42,6 +42,9 @@ pub enum Command {
     Policy(PolicyCommand),
     /// Attack the safety filter with requests that know no mercy, and measure what got through.
     FuzzSafety(FuzzArgs),
+    /// Measure what the runtime's own work costs.
+    #[command(subcommand)]
+    Bench(BenchCommand),
 }
 
 const RUN_EXAMPLES: &str = "\
@@ -239,6 +242,35 @@ pub struct CheckArgs {
     /// The policy's manifest.
     pub model: PathBuf,
     /// Write the findings as JSON; `-` is standard output, and then nothing else is printed there.
+    #[arg(long, value_name = "FILE")]
+    pub json: Option<PathBuf>,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum BenchCommand {
+    /// CPU time of kinematics, quadratic program and whole control tick; allocations.
+    Tick(BenchTickArgs),
+}
+
+const BENCH_TICK_EXAMPLES: &str = "\
+Examples:
+  visuomotor bench tick
+  visuomotor bench tick --ticks 1000000 --json -
+
+Exit code 1 when a tick allocated.";
+
+#[derive(Debug, Args)]
+#[command(after_help = BENCH_TICK_EXAMPLES)]
+pub struct BenchTickArgs {
+    /// Launch file whose arm and limits are measured.
+    #[arg(default_value = "launch/robots/sim_iiwa14.toml")]
+    pub launch: PathBuf,
+    /// Control ticks to measure.
+    #[arg(long, value_name = "N", default_value_t = 60_000, value_parser = clap::value_parser!(u64).range(1..))]
+    pub ticks: u64,
+    #[arg(long, value_name = "S", default_value_t = 1, value_parser = seed())]
+    pub seed: u64,
+    /// Write the figures as JSON; `-` is standard output, and then nothing else is printed there.
     #[arg(long, value_name = "FILE")]
     pub json: Option<PathBuf>,
 }

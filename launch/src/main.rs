@@ -6,8 +6,10 @@
 // Most of the launch file and of the command line speaks to an arm, and the simulated one is the only one so far.
 #![cfg_attr(not(feature = "sim"), expect(dead_code))]
 
+mod allocations;
 #[cfg(feature = "sim")]
 mod batch;
+mod bench_tick;
 #[cfg(feature = "sim")]
 mod bin;
 mod cli;
@@ -55,7 +57,7 @@ mod video;
 mod wiring;
 
 use clap::Parser;
-use cli::{Cli, Command, PolicyCommand};
+use cli::{BenchCommand, Cli, Command, PolicyCommand};
 use error::{CommandError, Grade};
 use std::process::ExitCode;
 use tracing_subscriber::EnvFilter;
@@ -85,6 +87,7 @@ fn dispatch(command: &Command) -> Result<Grade, CommandError> {
         Command::CollectSim(args) => collect_sim::run(args),
         Command::Policy(PolicyCommand::Check(args)) => policy_check::run(args),
         Command::FuzzSafety(args) => fuzz::run(args),
+        Command::Bench(BenchCommand::Tick(args)) => bench_tick::run(args),
     }
 }
 
@@ -98,6 +101,7 @@ fn dispatch(command: &Command) -> Result<Grade, CommandError> {
         Command::CollectSim(args) => (&args.launch, &args.policy),
         Command::Policy(PolicyCommand::Check(args)) => return policy_check::run(args),
         Command::FuzzSafety(args) => return fuzz::run(args),
+        Command::Bench(BenchCommand::Tick(args)) => return bench_tick::run(args),
     };
     let launch = config::Launch::read(path).map_err(CommandError::input)?;
     wiring::controller(&launch).map_err(CommandError::input)?;

@@ -1,6 +1,7 @@
 //! The command `visuomotor` from the outside: what it refuses, what it reports, and what it leaves behind.
 
 mod bad_input;
+mod bench;
 mod eval;
 mod fuzz;
 mod scratch;

@@ -6,7 +6,7 @@ mod certificate;
 mod filter;
 mod joint;
 pub mod limits;
-mod qp;
+pub mod qp;
 mod report;
 mod steer;
 mod stop_plan;

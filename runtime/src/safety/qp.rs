@@ -65,7 +65,6 @@ pub struct Solution<const V: usize> {
     /// The minimiser where the status is optimal; else finite or not, and to be ignored.
     pub x: SVector<f64, V>,
     pub status: Status,
-    #[cfg_attr(not(test), expect(dead_code, reason = "tests bound it"))]
     pub iterations: u32,
     /// To start the next, similar problem from.
     pub active: ActiveSet,

@@ -1,0 +1,243 @@
+//! `visuomotor bench tick`: what the control thread's own work costs, in CPU time of one thread.
+//!
+//! A tick is everything between reading the arm and writing to it: reference, inverse kinematics, steering, certificate.
+//! Not responsible for reading and writing, nor for waking up in time: `run --stats` measures those.
+
+use crate::allocations;
+use crate::cli::BenchTickArgs;
+use crate::config::{JOINTS, Launch};
+use crate::error::{CommandError, Grade};
+use crate::output;
+use crate::wiring;
+use nalgebra::{SMatrix, SVector, Vector3};
+use rand::{Rng, RngExt, SeedableRng};
+use rand_xoshiro::Xoshiro256PlusPlus;
+use serde::Serialize;
+use std::fmt;
+use std::hint::black_box;
+use visuomotor_runtime::action::{Action, Verb};
+use visuomotor_runtime::arm::ArmState;
+use visuomotor_runtime::clock::linux::thread_cpu_time;
+use visuomotor_runtime::clock::{Duration, Instant, Tick};
+use visuomotor_runtime::controller::{Controller, Inputs, Request};
+use visuomotor_runtime::policy::Decision;
+use visuomotor_runtime::safety::Verdict;
+use visuomotor_runtime::safety::qp::{ActiveSet, Problem, Row};
+use visuomotor_runtime::units::{JointPositions, JointTorques, JointVelocities};
+
+/// Poses whose kinematics are computed, one after the other.
+const POSES: u32 = 100_000;
+const PROBLEMS: u32 = 5_000;
+/// Each problem is solved so many times in a row: one solution is too short for the clock.
+const REPEATS: u32 = 8;
+/// Rows of a problem beside its box.
+const ROWS: usize = 7;
+
+/// Its field names are those of `bench tick --json`.
+#[derive(Debug, Serialize)]
+struct Findings {
+    fk_jacobian_ns: f64,
+    qp_us: Quantiles,
+    tick_us: Quantiles,
+    ticks: u64,
+    /// Calls of the allocator in all ticks together.
+    allocations: u64,
+}
+
+#[derive(Debug, Serialize)]
+struct Quantiles {
+    p50: f64,
+    p99: f64,
+    p999: f64,
+    max: f64,
+}
+
+pub fn run(args: &BenchTickArgs) -> Result<Grade, CommandError> {
+    output::check_json(args.json.as_deref())?;
+    let launch = Launch::read(&args.launch).map_err(CommandError::input)?;
+    let mut rng = Xoshiro256PlusPlus::seed_from_u64(args.seed);
+    let (tick_us, allocations) = ticks(&launch, args.ticks, &mut rng)?;
+    let findings = Findings {
+        fk_jacobian_ns: kinematics_ns(&launch, &mut rng),
+        qp_us: quadratic_programs_us(&launch, &mut rng),
+        tick_us,
+        ticks: args.ticks,
+        allocations,
+    };
+    output::report(&findings, &findings, args.json.as_deref())?;
+    Ok(if findings.allocations == 0 {
+        Grade::Good
+    } else {
+        Grade::Short
+    })
+}
+
+/// CPU time of each tick while random actions of full scale arrive at the policy's rate, and the allocator's calls. The
+/// arm follows at once.
+fn ticks(
+    launch: &Launch,
+    ticks: u64,
+    rng: &mut impl Rng,
+) -> Result<(Quantiles, u64), CommandError> {
+    let start = wiring::draw_start(launch, rng);
+    let q = wiring::start_joints(launch, &start, rng).map_err(CommandError::input)?;
+    let mut controller = wiring::controller(launch).map_err(CommandError::input)?;
+    let period = launch.control_period();
+    let between = (launch.action_period().as_ticks() / period.as_ticks()).max(1);
+    let mut arm = ArmState {
+        sampled_at: Instant::from_ticks(0),
+        q,
+        dq: JointVelocities::zeros(),
+        tau: JointTorques::zeros(),
+        aperture_m: 0.0,
+    };
+    let mut now = Instant::from_ticks(0);
+    let mut times = Vec::with_capacity(ticks as usize);
+    let mut calls = 0;
+    for tick in 0..ticks {
+        now += period;
+        arm.sampled_at = now;
+        let inputs = Inputs {
+            arm: Ok(arm),
+            write_error: None,
+            decision: (tick > 0 && tick.is_multiple_of(between))
+                .then(|| random_decision(launch, now, (tick / between) as u32, rng)),
+            request: (tick == 1).then_some(Request::StartPolicy),
+        };
+        let ((verdict, time), counted) =
+            allocations::count(|| timed(|| step(&mut controller, now, inputs)));
+        times.push(time);
+        calls += counted;
+        if let Verdict::Move(command) = verdict {
+            (arm.q, arm.dq) = (*command.q(), *command.dq());
+        }
+    }
+    Ok((Quantiles::of(times), calls))
+}
+
+fn step(
+    controller: &mut Controller<JOINTS>,
+    due: Instant,
+    inputs: Inputs<JOINTS>,
+) -> Verdict<JOINTS> {
+    let tick = Tick {
+        due,
+        jitter: Duration::ZERO,
+        missed: 0,
+    };
+    controller.step(tick, inputs).verdict
+}
+
+fn random_decision(launch: &Launch, now: Instant, step: u32, rng: &mut impl Rng) -> Decision {
+    let scale = &launch.action;
+    let mut part = |scale: f64| scale * (2.0 * rng.random::<f64>() - 1.0);
+    Decision {
+        action: Action {
+            translation_m: Vector3::new(part(scale.xy_m), part(scale.xy_m), part(scale.z_m)),
+            yaw_rad: part(scale.yaw_rad),
+            verb: Verb::Move,
+        },
+        q_value: f64::NAN,
+        frame_captured_at: now,
+        step,
+    }
+}
+
+/// Mean time of forward kinematics and Jacobian together.
+fn kinematics_ns(launch: &Launch, rng: &mut impl Rng) -> f64 {
+    let joints = launch.limits.joints();
+    let poses: Vec<JointPositions<JOINTS>> = (0..1000)
+        .map(|_| std::array::from_fn(|i| rng.random_range(joints[i].lower..joints[i].upper)).into())
+        .collect();
+    let (_, us) = timed(|| {
+        for k in 0..POSES as usize {
+            black_box(launch.chain.jacobian(black_box(&poses[k % poses.len()])));
+        }
+    });
+    us * 1e3 / f64::from(POSES)
+}
+
+/// Random programs of the size and kind that steering solves, each from nothing.
+fn quadratic_programs_us(launch: &Launch, rng: &mut impl Rng) -> Quantiles {
+    let joints = launch.limits.joints();
+    let times = (0..PROBLEMS).map(|_| {
+        let q = std::array::from_fn(|i| rng.random_range(joints[i].lower..joints[i].upper));
+        let j = launch.chain.jacobian(&q.into()).1;
+        let hessian = j.transpose() * j + SMatrix::identity() * 1e-4;
+        let wanted = SVector::from_fn(|i, _| joints[i].dddq_max * rng.random_range(-3.0..3.0));
+        let mut problem = Problem::<JOINTS, ROWS>::new(hessian, -(hessian * wanted));
+        for (i, joint) in joints.iter().enumerate() {
+            (problem.lower[i], problem.upper[i]) = (-joint.dddq_max, joint.dddq_max);
+        }
+        for row in 0..ROWS {
+            let normal = SVector::<f64, 6>::ith(row % 3, if row < 3 { 1.0 } else { -1.0 });
+            let row = Row {
+                a: j.tr_mul(&normal),
+                bound: rng.random_range(-500.0..2000.0),
+                softness: 1e-4,
+            };
+            // There is room for all of them.
+            let _ = problem.push(row);
+        }
+        let (_, us) = timed(|| {
+            for _ in 0..REPEATS {
+                black_box(black_box(&problem).solve(&ActiveSet::default()));
+            }
+        });
+        us / f64::from(REPEATS)
+    });
+    Quantiles::of(times.collect())
+}
+
+/// What `act` gives, and the CPU time that it takes, us.
+fn timed<T>(act: impl FnOnce() -> T) -> (T, f64) {
+    let before = thread_cpu_time();
+    let result = act();
+    (
+        result,
+        (thread_cpu_time() - before).as_ticks() as f64 * 1e-3,
+    )
+}
+
+impl Quantiles {
+    fn of(mut values: Vec<f64>) -> Self {
+        values.sort_by(f64::total_cmp);
+        let at = |share: f64| {
+            let index = (share * values.len().saturating_sub(1) as f64).round() as usize;
+            values.get(index).copied().unwrap_or(0.0)
+        };
+        Self {
+            p50: at(0.5),
+            p99: at(0.99),
+            p999: at(0.999),
+            max: at(1.0),
+        }
+    }
+}
+
+impl fmt::Display for Findings {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(
+            f,
+            "kinematics    {:.0} ns for a pose and its Jacobian",
+            self.fk_jacobian_ns
+        )?;
+        for (name, times) in [("program", &self.qp_us), ("tick", &self.tick_us)] {
+            let Quantiles {
+                p50,
+                p99,
+                p999,
+                max,
+            } = times;
+            writeln!(
+                f,
+                "{name:13} {p50:.1} us median, {p99:.1} us 99 %, {p999:.1} us 99.9 %, {max:.1} us at most"
+            )?;
+        }
+        writeln!(
+            f,
+            "allocations   {} in {} ticks",
+            self.allocations, self.ticks
+        )
+    }
+}

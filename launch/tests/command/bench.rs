@@ -1,0 +1,28 @@
+//! The bench of the control tick: what it reports. Times are not judged here, machines are shared.
+
+use crate::scratch::{Scratch, run, stderr};
+use serde_json::Value;
+
+#[test]
+fn a_tick_allocates_nothing_and_is_timed() {
+    let scratch = Scratch::new("bench-tick");
+    let path = scratch.write("launch.toml", scratch.good());
+    let output = run("bench tick {} --ticks 3000 --json -", &[&path]);
+    assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+    let found: Value = serde_json::from_slice(&output.stdout).expect("JSON and nothing else");
+    assert_eq!(
+        (&found["allocations"], &found["ticks"]),
+        (&0.into(), &3000.into())
+    );
+    assert!(found["fk_jacobian_ns"].as_f64().expect("a number") > 0.0);
+    for (part, quantiles) in [
+        ("qp_us", &["p50", "p99"][..]),
+        ("tick_us", &["p50", "p99", "p999", "max"]),
+    ] {
+        let times: Vec<f64> = quantiles
+            .iter()
+            .map(|name| found[part][name].as_f64().expect("a number"))
+            .collect();
+        assert!(times[0] > 0.0 && times.is_sorted(), "{part}: {times:?}");
+    }
+}
