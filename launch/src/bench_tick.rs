@@ -8,6 +8,7 @@ use crate::cli::BenchTickArgs;
 use crate::config::{JOINTS, Launch};
 use crate::error::{CommandError, Grade};
 use crate::output;
+use crate::quantiles::{Quantiles, timed};
 use crate::wiring;
 use nalgebra::{SMatrix, SVector, Vector3};
 use rand::{Rng, RngExt, SeedableRng};
@@ -17,7 +18,6 @@ use std::fmt;
 use std::hint::black_box;
 use visuomotor_runtime::action::{Action, Verb};
 use visuomotor_runtime::arm::ArmState;
-use visuomotor_runtime::clock::linux::thread_cpu_time;
 use visuomotor_runtime::clock::{Duration, Instant, Tick};
 use visuomotor_runtime::controller::{Controller, Inputs, Request};
 use visuomotor_runtime::policy::Decision;
@@ -42,14 +42,6 @@ struct Findings {
     ticks: u64,
     /// Calls of the allocator in all ticks together.
     allocations: u64,
-}
-
-#[derive(Debug, Serialize)]
-struct Quantiles {
-    p50: f64,
-    p99: f64,
-    p999: f64,
-    max: f64,
 }
 
 pub fn run(args: &BenchTickArgs) -> Result<Grade, CommandError> {
@@ -189,32 +181,6 @@ fn quadratic_programs_us(launch: &Launch, rng: &mut impl Rng) -> Quantiles {
     Quantiles::of(times.collect())
 }
 
-/// What `act` gives, and the CPU time that it takes, us.
-fn timed<T>(act: impl FnOnce() -> T) -> (T, f64) {
-    let before = thread_cpu_time();
-    let result = act();
-    (
-        result,
-        (thread_cpu_time() - before).as_ticks() as f64 * 1e-3,
-    )
-}
-
-impl Quantiles {
-    fn of(mut values: Vec<f64>) -> Self {
-        values.sort_by(f64::total_cmp);
-        let at = |share: f64| {
-            let index = (share * values.len().saturating_sub(1) as f64).round() as usize;
-            values.get(index).copied().unwrap_or(0.0)
-        };
-        Self {
-            p50: at(0.5),
-            p99: at(0.99),
-            p999: at(0.999),
-            max: at(1.0),
-        }
-    }
-}
-
 impl fmt::Display for Findings {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(
@@ -223,16 +189,7 @@ impl fmt::Display for Findings {
             self.fk_jacobian_ns
         )?;
         for (name, times) in [("program", &self.qp_us), ("tick", &self.tick_us)] {
-            let Quantiles {
-                p50,
-                p99,
-                p999,
-                max,
-            } = times;
-            writeln!(
-                f,
-                "{name:13} {p50:.1} us median, {p99:.1} us 99 %, {p999:.1} us 99.9 %, {max:.1} us at most"
-            )?;
+            writeln!(f, "{name:13} {times}")?;
         }
         writeln!(
             f,

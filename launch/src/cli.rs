@@ -250,6 +250,23 @@ pub struct CheckArgs {
 pub enum BenchCommand {
     /// CPU time of kinematics, quadratic program and whole control tick; allocations.
     Tick(BenchTickArgs),
+    /// How often and how fast the position solver finds a reachable pose.
+    Ik(BenchIkArgs),
+}
+
+#[derive(Debug, Args)]
+pub struct BenchIkArgs {
+    /// Launch file whose arm and limits are measured.
+    #[arg(default_value = "launch/robots/sim_iiwa14.toml")]
+    pub launch: PathBuf,
+    /// Random reachable poses.
+    #[arg(long, value_name = "N", default_value_t = 10_000, value_parser = episodes())]
+    pub poses: u32,
+    #[arg(long, value_name = "S", default_value_t = 1, value_parser = seed())]
+    pub seed: u64,
+    /// Write the figures as JSON; `-` is standard output, and then nothing else is printed there.
+    #[arg(long, value_name = "FILE")]
+    pub json: Option<PathBuf>,
 }
 
 const BENCH_TICK_EXAMPLES: &str = "\

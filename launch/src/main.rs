@@ -9,6 +9,7 @@
 mod allocations;
 #[cfg(feature = "sim")]
 mod batch;
+mod bench_ik;
 mod bench_tick;
 #[cfg(feature = "sim")]
 mod bin;
@@ -37,6 +38,7 @@ mod policy;
 mod policy_check;
 #[cfg(feature = "sim")]
 mod progress;
+mod quantiles;
 #[cfg(feature = "sim")]
 mod recording;
 #[cfg(feature = "sim")]
@@ -88,6 +90,7 @@ fn dispatch(command: &Command) -> Result<Grade, CommandError> {
         Command::Policy(PolicyCommand::Check(args)) => policy_check::run(args),
         Command::FuzzSafety(args) => fuzz::run(args),
         Command::Bench(BenchCommand::Tick(args)) => bench_tick::run(args),
+        Command::Bench(BenchCommand::Ik(args)) => bench_ik::run(args),
     }
 }
 
@@ -102,6 +105,7 @@ fn dispatch(command: &Command) -> Result<Grade, CommandError> {
         Command::Policy(PolicyCommand::Check(args)) => return policy_check::run(args),
         Command::FuzzSafety(args) => return fuzz::run(args),
         Command::Bench(BenchCommand::Tick(args)) => return bench_tick::run(args),
+        Command::Bench(BenchCommand::Ik(args)) => return bench_ik::run(args),
     };
     let launch = config::Launch::read(path).map_err(CommandError::input)?;
     wiring::controller(&launch).map_err(CommandError::input)?;

@@ -60,8 +60,8 @@ pub fn run(args: &FuzzArgs) -> Result<Grade, CommandError> {
     output::check_json(args.json.as_deref())?;
     let launch = Launch::read(&args.launch).map_err(CommandError::input)?;
     let mut rng = Xoshiro256PlusPlus::seed_from_u64(args.seed);
-    let free = Arena::new(&launch, ToolLimits::anywhere_in(EVERYWHERE))?;
-    let whole = Arena::new(&launch, launch.tool_limits)?;
+    let free = Arena::new(&launch, ToolLimits::anywhere_in(EVERYWHERE));
+    let whole = Arena::new(&launch, launch.tool_limits);
     let mut seen = Seen::default();
     let mut stops = 0;
     let share = args.joint_ticks.div_ceil(JOINTS as u64);
@@ -95,18 +95,18 @@ struct Arena<'a> {
 }
 
 impl<'a> Arena<'a> {
-    fn new(launch: &'a Launch, tool: ToolLimits) -> Result<Self, CommandError> {
+    fn new(launch: &'a Launch, tool: ToolLimits) -> Self {
         let tuning = Tuning {
             posture: launch.home(),
             posture_gain_per_s: launch.robot.posture_gain_per_s.into(),
             pose_gain_per_s: POSE_GAIN_PER_S,
             dq_max: launch.limits.dq_max(),
         };
-        Ok(Self {
+        Self {
             launch,
             tool,
             tuning,
-        })
+        }
     }
 
     /// A filter that is armed at the tool's pose.

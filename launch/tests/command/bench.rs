@@ -4,6 +4,19 @@ use crate::scratch::{Scratch, run, stderr};
 use serde_json::Value;
 
 #[test]
+fn reachable_poses_are_found() {
+    let scratch = Scratch::new("bench-ik");
+    let path = scratch.write("launch.toml", scratch.good());
+    let output = run("bench ik {} --poses 1000 --json -", &[&path]);
+    assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+    let found: Value = serde_json::from_slice(&output.stdout).expect("JSON and nothing else");
+    assert!(
+        found["found_share"].as_f64().expect("a number") >= 0.999,
+        "{found}"
+    );
+}
+
+#[test]
 fn a_tick_allocates_nothing_and_is_timed() {
     let scratch = Scratch::new("bench-tick");
     let path = scratch.write("launch.toml", scratch.good());
