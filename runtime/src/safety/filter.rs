@@ -107,7 +107,7 @@ impl<const N: usize> Safety<N> {
             chain,
             limits,
             certificate,
-            steering: Steering::new(tool, &t_base_task),
+            steering: Steering::new(tool, &t_base_task, dt),
             bandwidth,
             dt,
             tracks: None,
@@ -199,6 +199,7 @@ impl<const N: usize> Safety<N> {
         }
         let joints = self.limits.joints();
         self.tracks = Some(std::array::from_fn(|i| Track::at_rest(q[i], &joints[i])));
+        self.steering.reset();
         self.before = self.tracks;
         Ok(())
     }
@@ -786,11 +787,16 @@ mod tests {
             go(&mut safety, [0.0, 0.0, -0.1, 0.0]);
         }
         let before = pose(&safety).position_m;
+        // It rests there: whoever presses on does not make it chatter.
+        for _ in 0..200 {
+            go(&mut safety, [0.0, 0.0, -0.1, 0.0]);
+            let state = safety.command().expect("armed");
+            assert!(state.ddq.0.amax() < 1e-6, "{:?}", state.ddq);
+        }
         for _ in 0..1000 {
             go(&mut safety, [0.0, 0.1, -0.1, 0.0]);
         }
         let after = pose(&safety).position_m;
-        println!("from {before:?} to {after:?}");
         assert!(before.z < 0.003 && after.z < 0.003);
         assert!(
             after.y - before.y > 0.08 && before.x.abs() < 0.002,

@@ -16,12 +16,14 @@ const ROWS: usize = 7;
 /// How much the tool's jerk counts, m/s³ and rad/s³, against each joint's, rad/s³.
 const TOOL_WEIGHT: [f64; 6] = [1.0, 1.0, 1.0, 0.05, 0.05, 0.05];
 const JOINT_WEIGHT: f64 = 1e-4;
-/// Breaking a row costs this much less than leaving the requested motion.
+/// Breaking a row by s costs s²/(2 softness), where leaving the requested jerk of the tool by s costs s²/2.
 const WORKSPACE_SOFTNESS: f64 = 1e-4;
 const SPEED_SOFTNESS: f64 = 1e-3;
-/// How fast a limit may be closed in on, 1/s: h‴ + 3p·h″ + 3p²·h′ + p³·h >= 0 for the distance h to it, so that h falls
-/// no faster than a critically damped third-order system, which never falls below 0.
-const APPROACH_PER_S: f64 = 100.0;
+/// p, how fast a limit may be closed in on, 1/s: h‴ + 3p·h″ + 3p²·h′ + p³·h >= 0 for the distance h to it, so that h falls
+/// no faster than a critically damped third-order system, which never falls below 0. It is a sampled law, smooth only well
+/// below the tick rate.
+const APPROACH_MAX_PER_S: f64 = 100.0;
+const APPROACH_MAX_PER_TICK: f64 = 0.1;
 /// This far inside the borders the rows begin, and at this share of the speed limit: the certificate needs room for what
 /// happens between its samples, and where it has none it lets nothing move.
 const CLEARANCE_M: f64 = 3e-4;
@@ -31,6 +33,7 @@ const SPEED_SHARE: f64 = 0.95;
 pub(super) struct Steering {
     tool: ToolLimits,
     t_task_base: Isometry3<f64>,
+    approach_per_s: f64,
     /// Of the last tick that needed the program.
     active: ActiveSet,
 }
@@ -59,12 +62,18 @@ impl Range {
 }
 
 impl Steering {
-    pub fn new(tool: ToolLimits, t_base_task: &Isometry3<f64>) -> Self {
+    pub fn new(tool: ToolLimits, t_base_task: &Isometry3<f64>, dt: f64) -> Self {
         Self {
             tool,
             t_task_base: t_base_task.inverse(),
+            approach_per_s: APPROACH_MAX_PER_S.min(APPROACH_MAX_PER_TICK / dt),
             active: ActiveSet::default(),
         }
+    }
+
+    /// What comes next does not depend on what was before.
+    pub fn reset(&mut self) {
+        self.active = ActiveSet::default();
     }
 
     /// The jerks nearest to the `wanted` ones, and which limits of the tool they were bent around. These themselves where
@@ -115,7 +124,8 @@ impl Steering {
         j: &SMatrix<f64, 6, N>,
         state: &CommandState<N>,
     ) -> [(Row<N>, LimitSet); ROWS] {
-        const P: f64 = APPROACH_PER_S;
+        let p_per_s = self.approach_per_s;
+        let (square, cube) = (p_per_s * p_per_s, p_per_s * p_per_s * p_per_s);
         let velocity: Vector3<f64> = (j * state.dq.0).fixed_rows::<3>(0).into();
         let bias = bias_acceleration(j, &state.dq);
         let acceleration: Vector3<f64> = (j * state.ddq.0 + bias).fixed_rows::<3>(0).into();
@@ -136,9 +146,9 @@ impl Steering {
                 .inverse_transform_vector(&Vector3::ith(axis, sign));
             Row {
                 a: linear.tr_mul(&normal),
-                bound: P * P * P * (room_m - CLEARANCE_M)
-                    - 3.0 * P * P * normal.dot(&velocity)
-                    - 3.0 * P * normal.dot(&acceleration),
+                bound: cube * (room_m - CLEARANCE_M)
+                    - 3.0 * square * normal.dot(&velocity)
+                    - 3.0 * p_per_s * normal.dot(&acceleration),
                 softness: WORKSPACE_SOFTNESS,
             }
         };
@@ -152,8 +162,8 @@ impl Steering {
         let slower = if self.tool.speed_m_per_s.is_finite() {
             Row {
                 a: linear.tr_mul(&along),
-                bound: P * P * (SPEED_SHARE * self.tool.speed_m_per_s - speed)
-                    - 2.0 * P * along.dot(&acceleration),
+                bound: square * (SPEED_SHARE * self.tool.speed_m_per_s - speed)
+                    - 2.0 * p_per_s * along.dot(&acceleration),
                 softness: SPEED_SOFTNESS,
             }
         } else {
