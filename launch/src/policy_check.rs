@@ -3,6 +3,7 @@
 use crate::cli::CheckArgs;
 use crate::error::{CommandError, Grade};
 use crate::output;
+use crate::quantiles::Quantiles;
 use nalgebra::Vector3;
 use serde::Serialize;
 use std::fmt;
@@ -90,6 +91,7 @@ fn measure(policy: &mut dyn Learned) -> Result<TickTimes, visuomotor_runtime::po
 
 impl Findings {
     fn of(policy: &dyn Learned, times: &TickTimes) -> Self {
+        let median = |values: Vec<f64>| Quantiles::of(values).p50;
         let ms = |duration: &Duration| duration.as_ticks() as f64 * 1e-6;
         let pairs = times.decide.iter().zip(&times.graphs);
         let manifest = policy.manifest();
@@ -103,9 +105,9 @@ impl Findings {
             image_px: [manifest.image.width, manifest.image.height],
             cem_samples: policy.cem().samples,
             cem_iterations: policy.cem().iterations,
-            tick_ms: median(times.decide.iter().map(ms)),
-            graphs_ms: median(times.graphs.iter().map(ms)),
-            tick_over_graphs: median(pairs.map(|(tick, graphs)| ms(tick) / ms(graphs))),
+            tick_ms: median(times.decide.iter().map(ms).collect()),
+            graphs_ms: median(times.graphs.iter().map(ms).collect()),
+            tick_over_graphs: median(pairs.map(|(tick, graphs)| ms(tick) / ms(graphs)).collect()),
             lineage: manifest.lineage.clone(),
         }
     }
@@ -148,11 +150,4 @@ impl fmt::Display for Findings {
         }
         Ok(())
     }
-}
-
-/// The middle value, the upper one of two; 0 for none.
-fn median(values: impl Iterator<Item = f64>) -> f64 {
-    let mut values: Vec<f64> = values.collect();
-    values.sort_by(f64::total_cmp);
-    values.get(values.len() / 2).copied().unwrap_or(0.0)
 }

@@ -1,4 +1,4 @@
-//! CPU times of one thread and their quantiles, for benches.
+//! Quantiles, and the CPU times of one thread that benches take them of.
 
 use serde::Serialize;
 use std::fmt;
@@ -16,10 +16,7 @@ pub struct Quantiles {
 impl Quantiles {
     pub fn of(mut values: Vec<f64>) -> Self {
         values.sort_by(f64::total_cmp);
-        let at = |share: f64| {
-            let rank = (share * values.len() as f64).ceil() as usize;
-            values.get(rank.max(1) - 1).copied().unwrap_or(0.0)
-        };
+        let at = |share| nearest_rank(&values, share);
         Self {
             p50: at(0.5),
             p99: at(0.99),
@@ -42,6 +39,12 @@ impl fmt::Display for Quantiles {
             "{p50:.1} us median, {p99:.1} us 99 %, {p999:.1} us 99.9 %, {max:.1} us at most"
         )
     }
+}
+
+/// The value at a share of sorted values; 0 for none.
+pub fn nearest_rank<T: Copy + Default>(sorted: &[T], share: f64) -> T {
+    let rank = (share * sorted.len() as f64).ceil() as usize;
+    sorted.get(rank.max(1) - 1).copied().unwrap_or_default()
 }
 
 /// What `act` gives, and the CPU time that it takes, us.

@@ -2,6 +2,7 @@
 //!
 //! Not responsible for running episodes, nor for deciding in the physics whether an object is held.
 
+use crate::quantiles::nearest_rank;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use std::collections::BTreeMap;
@@ -217,8 +218,8 @@ impl Report {
                 })
                 .collect(),
             policy_tick_ms: Percentiles {
-                p50: percentile(&ticks, 0.50),
-                p99: percentile(&ticks, 0.99),
+                p50: nearest_rank(&ticks, 0.50),
+                p99: nearest_rank(&ticks, 0.99),
             },
             realtime_factor: if wall_s > 0.0 { sim_s / wall_s } else { 0.0 },
             closes_mean: mean(results.iter().map(|r| f64::from(r.closes)).sum()),
@@ -290,12 +291,6 @@ pub fn wilson95(successes: usize, trials: usize) -> [f64; 2] {
         ((centre - half) / scale).max(0.0),
         ((centre + half) / scale).min(1.0),
     ]
-}
-
-/// The value at fraction `at` of sorted values, nearest rank; 0 for none.
-fn percentile(sorted: &[f32], at: f64) -> f32 {
-    let rank = (at * sorted.len() as f64).ceil() as usize;
-    sorted.get(rank.max(1) - 1).copied().unwrap_or(0.0)
 }
 
 #[cfg(test)]

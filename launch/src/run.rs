@@ -7,6 +7,7 @@ use crate::config::Launch;
 use crate::error::{CommandError, Grade};
 use crate::output;
 use crate::policy;
+use crate::quantiles::Quantiles;
 use crate::session::{self, Plan, SessionError, Summary};
 use hdrhistogram::Histogram;
 use serde::Serialize;
@@ -38,13 +39,6 @@ struct Stats {
     late_decisions: u64,
     failed_reads: u64,
     clamped_actions: u64,
-}
-
-#[derive(Clone, Copy, Debug, Serialize)]
-struct Quantiles {
-    p50: f64,
-    p99: f64,
-    max: f64,
 }
 
 pub fn run(args: &RunArgs) -> Result<Grade, CommandError> {
@@ -94,22 +88,11 @@ impl Stats {
             last,
             ..
         } = summary;
-        let mut ticks_ms: Vec<f64> = finished
+        let ticks_ms = finished
             .iter()
             .flat_map(|episode| &episode.policy_tick_ms)
-            .map(|&ms| f64::from(ms))
-            .collect();
-        ticks_ms.sort_by(f64::total_cmp);
-        let at = |share: f64| {
-            ticks_ms
-                .get((share * (ticks_ms.len().saturating_sub(1)) as f64) as usize)
-                .copied()
-        };
-        let policy_tick_ms = Quantiles {
-            p50: at(0.5).unwrap_or(0.0),
-            p99: at(0.99).unwrap_or(0.0),
-            max: at(1.0).unwrap_or(0.0),
-        };
+            .map(|&ms| f64::from(ms));
+        let policy_tick_ms = Quantiles::of(ticks_ms.collect());
         Self {
             interrupted: summary.interrupted,
             episodes: finished.len(),
@@ -138,13 +121,14 @@ fn microseconds(ns: &Histogram<u64>) -> Quantiles {
     Quantiles {
         p50: us(ns.value_at_quantile(0.5)),
         p99: us(ns.value_at_quantile(0.99)),
+        p999: us(ns.value_at_quantile(0.999)),
         max: us(ns.max()),
     }
 }
 
 impl fmt::Display for Stats {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Quantiles { p50, p99, max } = self.wake_us;
+        let Quantiles { p50, p99, max, .. } = self.wake_us;
         if self.interrupted {
             writeln!(f, "interrupted; the arm was stopped under control")?;
         }
@@ -154,7 +138,7 @@ impl fmt::Display for Stats {
             "control: {} ticks, {} missed; woken {p50:.0} us late (p99 {p99:.0}, max {max:.0})",
             self.ticks, self.missed
         )?;
-        let Quantiles { p50, p99, max } = self.compute_us;
+        let Quantiles { p50, p99, max, .. } = self.compute_us;
         writeln!(
             f,
             "         {p50:.0} us of work a tick (p99 {p99:.0}, max {max:.0})"

@@ -31,7 +31,7 @@ pub struct PerLimit<T> {
 }
 
 impl<T: Copy> PerLimit<T> {
-    pub fn of([q, dq, ddq, dddq, tcp_speed, tcp_rotation, plane_m]: [T; LIMITS]) -> Self {
+    pub const fn of([q, dq, ddq, dddq, tcp_speed, tcp_rotation, plane_m]: [T; LIMITS]) -> Self {
         Self {
             q,
             dq,
@@ -107,10 +107,15 @@ pub struct Judge<'a> {
 impl Judge<'_> {
     /// By how much the tick from `old` to the filter's present command exceeds each limit.
     pub fn excess(&self, old: &CommandState<JOINTS>, safety: &Safety<JOINTS>) -> PerLimit<f64> {
+        // The maxima below would drop a NaN, and an absent command has none.
+        const BROKEN: PerLimit<f64> = PerLimit::of([f64::NAN; LIMITS]);
         let mut excess = PerLimit::of([f64::NEG_INFINITY; LIMITS]);
         let (Some(new), Some(extents)) = (safety.command(), safety.extents_of_last_tick()) else {
-            return excess;
+            return BROKEN;
         };
+        if !is_finite(&new) {
+            return BROKEN;
+        }
         for (i, limit) in self.limits.joints().iter().enumerate() {
             let mean = |before: f64, after: f64| (after - before) / self.dt;
             let within = &extents[i];
@@ -134,8 +139,8 @@ impl Judge<'_> {
             excess.dddq = excess.dddq.max(jerk - limit.dddq_max);
         }
         for share in SHARES {
-            let Some(between) = safety.during_last_tick(share) else {
-                continue;
+            let Some(between) = safety.during_last_tick(share).filter(is_finite) else {
+                return BROKEN;
             };
             let (pose, j) = self.chain.jacobian(&between.q);
             let twist = j * between.dq.0;
@@ -155,5 +160,36 @@ impl Judge<'_> {
             excess.tcp_rotation = excess.tcp_rotation.max(turning);
         }
         excess
+    }
+}
+
+fn is_finite(state: &CommandState<JOINTS>) -> bool {
+    state.q.is_finite() && state.dq.is_finite() && state.ddq.is_finite()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_exceeds_a_limit_or_is_no_number_is_a_violation() {
+        let mut seen = Seen::default();
+        for (excess, violations, near) in [
+            (-1.0, 0, 0),
+            (-0.5 * NEAR, 0, 1),
+            (0.5 * ROUNDING, 0, 2),
+            (2.0 * ROUNDING, 1, 3),
+            (f64::INFINITY, 2, 4),
+            (f64::NAN, 3, 4),
+        ] {
+            let mut values = [-1.0; LIMITS];
+            values[3] = excess;
+            seen.note(&PerLimit::of(values));
+            assert_eq!(
+                (seen.violations, seen.near_ticks[3]),
+                (violations, near),
+                "{excess}"
+            );
+        }
     }
 }

@@ -48,7 +48,7 @@ struct Report {
     max_excess: PerLimit<f64>,
     /// Ticks within 1e-4 of each limit, in the limit's unit.
     near_limit_ticks: PerLimit<u64>,
-    /// How often the input was cut and the arm came to rest in time, all limits kept.
+    /// How often the input was cut.
     stops: u64,
     /// Share of ticks on which a reachable 4 Hz reference met a stop.
     fallback_share_benign: f64,
@@ -62,20 +62,17 @@ pub fn run(args: &FuzzArgs) -> Result<Grade, CommandError> {
     let mut rng = Xoshiro256PlusPlus::seed_from_u64(args.seed);
     let free = Arena::new(&launch, ToolLimits::anywhere_in(EVERYWHERE));
     let whole = Arena::new(&launch, launch.tool_limits);
-    let mut seen = Seen::default();
-    let mut stops = 0;
     let share = args.joint_ticks.div_ceil(JOINTS as u64);
-    for (arena, ticks) in [(&free, share), (&whole, args.arm_ticks)] {
-        let (of_arena, cut) = arena.attack(&mut rng, ticks)?;
-        seen.add(&of_arena);
-        stops += cut;
-    }
+    let joints = free.attack(&mut rng, share)?;
+    let arm = whole.attack(&mut rng, args.arm_ticks)?;
+    let mut seen = joints.seen;
+    seen.add(&arm.seen);
     let report = Report {
-        joint_ticks: share * JOINTS as u64,
-        arm_ticks: args.arm_ticks,
+        joint_ticks: joints.ticks * JOINTS as u64,
+        arm_ticks: arm.ticks,
         max_excess: PerLimit::of(seen.excess),
         near_limit_ticks: PerLimit::of(seen.near_ticks),
-        stops,
+        stops: joints.stops + arm.stops,
         fallback_share_benign: whole.benign(&mut rng)?,
         violations: seen.violations,
     };
@@ -85,6 +82,14 @@ pub fn run(args: &FuzzArgs) -> Result<Grade, CommandError> {
     } else {
         Grade::Short
     })
+}
+
+/// What came of an attack.
+struct Attack {
+    seen: Seen,
+    /// Ticks with a request; those from a cut input to rest come on top.
+    ticks: u64,
+    stops: u64,
 }
 
 /// A filter with the limits that it is held against.
@@ -141,24 +146,34 @@ impl<'a> Arena<'a> {
         }
     }
 
-    /// Runs the adversary; counts how often it cut the input.
-    fn attack(&self, rng: &mut impl Rng, ticks: u64) -> Result<(Seen, u64), CommandError> {
+    /// Runs the adversary, who now and then cuts the input.
+    fn attack(&self, rng: &mut impl Rng, ticks: u64) -> Result<Attack, CommandError> {
         let start = wiring::draw_start(self.launch, rng);
         let mut safety = self.armed(&start, rng)?;
         let mut adversary = Adversary::new(&self.launch.limits, rng.random());
         let judge = self.judge();
-        let (mut seen, mut stops) = (Seen::default(), 0);
+        let mut attack = Attack {
+            seen: Seen::default(),
+            ticks: 0,
+            stops: 0,
+        };
+        let seen = &mut attack.seen;
         for _ in 0..ticks {
-            let Some(old) = safety.command() else { break };
+            let Some(old) = safety.command() else {
+                // Nothing may disarm it.
+                seen.violations += 1;
+                break;
+            };
             let request = adversary.request(&self.launch.chain, &old, &self.tuning);
             safety.filter(request, Fingers::Open);
             seen.note(&judge.excess(&old, &safety));
+            attack.ticks += 1;
             if adversary.once_in(CUT_ONCE_IN) {
-                stops += 1;
-                seen.violations += u64::from(!comes_to_rest(safety.clone(), &judge, &mut seen));
+                attack.stops += 1;
+                seen.violations += u64::from(!comes_to_rest(safety.clone(), &judge, seen));
             }
         }
-        Ok((seen, stops))
+        Ok(attack)
     }
 
     /// The share of stops while a reachable reference is followed that changes four times a second.

@@ -24,6 +24,15 @@ pub(super) struct Certificate<const N: usize> {
     dt: f64,
 }
 
+/// A stop as the checks look at it.
+struct Stop<'a, const N: usize> {
+    tracks: &'a [Track; N],
+    sums: &'a Sums,
+    /// Between two samples.
+    stride_s: f64,
+    duration_s: f64,
+}
+
 /// Upper bounds along a stop and in the tick before it: sums over the joints, as they are and times their reach.
 struct Sums {
     speed: f64,
@@ -89,19 +98,24 @@ impl<const N: usize> Certificate<N> {
             .iter()
             .fold(0.0, |t: f64, track| t.max(track.remaining_s()));
         let stride_s = (duration_s / f64::from(SAMPLES)).max(2.0 * self.dt);
-        self.check_place(chain, tracks, &sums, stride_s, duration_s)?;
-        self.check_speed(chain, tracks, &sums, stride_s, duration_s)
+        let stop = Stop {
+            tracks,
+            sums: &sums,
+            stride_s,
+            duration_s,
+        };
+        self.check_place(chain, &stop)?;
+        self.check_speed(chain, &stop)
     }
 
     /// When even the sum of all joints' travel cannot reach the border, one sample is enough.
-    fn check_place(
-        &self,
-        chain: &Chain<N>,
-        tracks: &[Track; N],
-        sums: &Sums,
-        stride_s: f64,
-        duration_s: f64,
-    ) -> Result<(), LimitSet> {
+    fn check_place(&self, chain: &Chain<N>, stop: &Stop<'_, N>) -> Result<(), LimitSet> {
+        let Stop {
+            tracks,
+            sums,
+            stride_s,
+            duration_s,
+        } = *stop;
         let (lower, upper) = (self.tool.workspace.lower(), self.tool.workspace.upper());
         let margin_m = sums.tip_acceleration_max() * stride_s * stride_s / 8.0;
         let inside = |p: &Vector3<f64>| {
@@ -125,14 +139,13 @@ impl<const N: usize> Certificate<N> {
     }
 
     /// When even the sum of all joints' speeds keeps the limits, no sample is needed.
-    fn check_speed(
-        &self,
-        chain: &Chain<N>,
-        tracks: &[Track; N],
-        sums: &Sums,
-        stride_s: f64,
-        duration_s: f64,
-    ) -> Result<(), LimitSet> {
+    fn check_speed(&self, chain: &Chain<N>, stop: &Stop<'_, N>) -> Result<(), LimitSet> {
+        let Stop {
+            tracks,
+            sums,
+            stride_s,
+            duration_s,
+        } = *stop;
         let ToolLimits {
             speed_m_per_s,
             rotation_rad_per_s,

@@ -106,9 +106,9 @@ impl Steering {
         for (i, range) in ranges.iter().enumerate() {
             (problem.lower[i], problem.upper[i]) = (range.least, range.most);
         }
-        for (row, _) in rows {
-            // There is room for all of them.
-            let _ = problem.push(row);
+        // Nothing bounds a tool without a speed limit. There is room for all of them.
+        for (row, _) in rows.iter().filter(|(row, _)| row.bound.is_finite()) {
+            let _ = problem.push(*row);
         }
         let solution = problem.solve(&self.active);
         self.active = solution.active;
@@ -159,19 +159,11 @@ impl Steering {
             Vector3::zeros()
         };
         // The same for the speed, which jerk reaches in one step less.
-        let slower = if self.tool.speed_m_per_s.is_finite() {
-            Row {
-                a: linear.tr_mul(&along),
-                bound: square * (SPEED_SHARE * self.tool.speed_m_per_s - speed)
-                    - 2.0 * p_per_s * along.dot(&acceleration),
-                softness: SPEED_SOFTNESS,
-            }
-        } else {
-            Row {
-                a: SVector::zeros(),
-                bound: 0.0,
-                softness: SPEED_SOFTNESS,
-            }
+        let slower = Row {
+            a: linear.tr_mul(&along),
+            bound: square * (SPEED_SHARE * self.tool.speed_m_per_s - speed)
+                - 2.0 * p_per_s * along.dot(&acceleration),
+            softness: SPEED_SOFTNESS,
         };
         [
             (side(0, 1.0, upper.x - p.x), LimitSet::WORKSPACE),
