@@ -2,10 +2,10 @@
 //!
 //! Not responsible for reading robot descriptions ([`super::urdf`]) nor for inverse kinematics ([`super::ik`]).
 
+use super::frames::{Frames, Mount, Transform};
 use crate::units::{JointPositions, JointVelocities};
-use nalgebra::{
-    Isometry3, Matrix3, Rotation3, SMatrix, Translation3, UnitQuaternion, Vector3, Vector6,
-};
+use nalgebra::{Isometry3, SMatrix, Vector3, Vector6};
+use std::ops::Range;
 
 /// What the robot description allows one joint. For a prismatic joint read m, m/s and N.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -26,42 +26,6 @@ pub(super) enum Motion {
     Prismatic,
 }
 
-/// A rigid transform as a matrix: composing is cheaper than with quaternions.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub(super) struct Transform {
-    pub r: Matrix3<f64>,
-    pub p: Vector3<f64>,
-}
-
-impl Transform {
-    pub fn identity() -> Self {
-        Self {
-            r: Matrix3::identity(),
-            p: Vector3::zeros(),
-        }
-    }
-
-    pub fn from_isometry(t: &Isometry3<f64>) -> Self {
-        Self {
-            r: t.rotation.to_rotation_matrix().into_inner(),
-            p: t.translation.vector,
-        }
-    }
-
-    pub fn then(&self, next: &Self) -> Self {
-        Self {
-            r: self.r * next.r,
-            p: self.p + self.r * next.p,
-        }
-    }
-
-    fn to_isometry(self) -> Isometry3<f64> {
-        let rotation =
-            UnitQuaternion::from_rotation_matrix(&Rotation3::from_matrix_unchecked(self.r));
-        Isometry3::from_parts(Translation3::from(self.p), rotation)
-    }
-}
-
 /// `N` joints between a base link and a tip link. Every joint moves about or along its own z axis: other axes are
 /// folded into the fixed transforms.
 #[derive(Clone, Debug)]
@@ -73,6 +37,8 @@ pub struct Chain<const N: usize> {
     pub(super) tip: Transform,
     pub(super) limits: [JointLimit; N],
     pub(super) names: [String; N],
+    /// Every link that these joints move, or none, and no other joint.
+    pub(super) links: Vec<(String, Mount)>,
 }
 
 impl<const N: usize> Chain<N> {
@@ -83,6 +49,19 @@ impl<const N: usize> Chain<N> {
     /// Base to tip.
     pub fn joint_names(&self) -> &[String; N] {
         &self.names
+    }
+
+    /// What a link of the robot description is fixed to; `None` for an unknown link and for one that other joints move.
+    pub fn mount(&self, link: &str) -> Option<&Mount> {
+        self.links.iter().find_map(|(name, mount)| (name == link).then_some(mount))
+    }
+
+    /// Every joint's frame at `q`.
+    #[inline]
+    pub fn frames(&self, q: &JointPositions<N>) -> Frames<N> {
+        let mut frames = [Transform::identity(); N];
+        self.last_joint(q, |i, t| frames[i] = *t);
+        Frames::new(frames)
     }
 
     /// `T_base_tip`.
@@ -99,38 +78,65 @@ impl<const N: usize> Chain<N> {
     /// `T_base_tip` and `J` with twist = J·dq. Rows: linear velocity of the tip's origin, then angular velocity, both
     /// in the base frame.
     pub fn jacobian(&self, q: &JointPositions<N>) -> (Isometry3<f64>, SMatrix<f64, 6, N>) {
-        let mut axes = [Vector3::zeros(); N];
-        let mut origins = [Vector3::zeros(); N];
-        let tip = self
-            .last_joint(q, |i, t| {
-                axes[i] = t.r.column(2).into_owned();
-                origins[i] = t.p;
-            })
-            .then(&self.tip);
+        let frames = self.frames(q);
+        let tip = self.tip_frame(&frames);
+        (tip.to_isometry(), self.jacobian_at(&frames, 0..N, &tip.p))
+    }
+
+    /// Where the tip is, m, base frame.
+    #[inline]
+    pub fn tip_in(&self, frames: &Frames<N>) -> Vector3<f64> {
+        frames.point(N, &self.tip.p)
+    }
+
+    /// The columns of `J` of the given joints for a point (m, base frame) that they move, zero elsewhere: its motion seen
+    /// from the frame that the first of them hangs from, expressed in the base frame.
+    #[inline]
+    pub fn jacobian_at(
+        &self,
+        frames: &Frames<N>,
+        joints: Range<usize>,
+        point: &Vector3<f64>,
+    ) -> SMatrix<f64, 6, N> {
         let mut j = SMatrix::<f64, 6, N>::zeros();
-        for i in 0..N {
+        for i in joints {
+            let (axis, origin) = frames.axis(i);
             let (linear, angular) = match self.motion[i] {
-                Motion::Revolute => (axes[i].cross(&(tip.p - origins[i])), axes[i]),
-                Motion::Prismatic => (axes[i], Vector3::zeros()),
+                Motion::Revolute => (axis.cross(&(point - origin)), axis),
+                Motion::Prismatic => (axis, Vector3::zeros()),
             };
             j.fixed_view_mut::<3, 1>(0, i).copy_from(&linear);
             j.fixed_view_mut::<3, 1>(3, i).copy_from(&angular);
         }
-        (tip.to_isometry(), j)
+        j
     }
 
-    /// For each joint, a distance in m that the tip moves at most per rad of that joint, in any posture (1 for a
-    /// prismatic joint): the length of the unfolded chain beyond the joint's axis.
+    #[inline]
+    fn tip_frame(&self, frames: &Frames<N>) -> Transform {
+        frames.last().then(&self.tip)
+    }
+
+    /// [`Chain::reach_of`] the tip.
     pub fn reach_m(&self) -> [f64; N] {
-        let mut reach = [1.0; N];
-        let mut beyond_m = self.tip.p.norm();
-        let mut next = self.tip.p;
-        for i in (0..N).rev() {
+        self.reach_of(N, &self.tip.p)
+    }
+
+    /// For each joint, a distance in m that a point moves at most per rad of that joint, in any posture (1 for a prismatic
+    /// joint): the length of the unfolded chain beyond the joint's axis. The point is given in the frame that `joints`
+    /// joints move; the others leave it where it is.
+    pub fn reach_of(&self, joints: usize, point: &Vector3<f64>) -> [f64; N] {
+        let mut reach = [0.0; N];
+        let mut beyond_m = point.norm();
+        let mut next = *point;
+        for i in (0..joints).rev() {
             if self.motion[i] == Motion::Revolute {
                 let after_next_m = beyond_m - next.norm();
                 reach[i] = next.xy().norm() + after_next_m;
-            } else if self.limits[i].upper.is_finite() {
-                beyond_m += self.limits[i].upper.abs().max(self.limits[i].lower.abs());
+            } else {
+                reach[i] = 1.0;
+                if self.limits[i].upper.is_finite() {
+                    beyond_m += self.limits[i].upper.abs().max(self.limits[i].lower.abs());
+                }
             }
             next = self.fixed[i].p;
             beyond_m += next.norm();
@@ -138,7 +144,7 @@ impl<const N: usize> Chain<N> {
         reach
     }
 
-    /// The frame of the last joint after its motion; `visit` sees every joint's frame before it.
+    /// The frame of the last joint after its motion; `visit` sees every joint's.
     #[inline]
     fn last_joint(
         &self,
@@ -148,7 +154,6 @@ impl<const N: usize> Chain<N> {
         let mut t = Transform::identity();
         for i in 0..N {
             t = t.then(&self.fixed[i]);
-            visit(i, &t);
             match self.motion[i] {
                 Motion::Revolute => {
                     let (s, c) = q[i].sin_cos();
@@ -158,6 +163,7 @@ impl<const N: usize> Chain<N> {
                 }
                 Motion::Prismatic => t.p += t.r.column(2) * q[i],
             }
+            visit(i, &t);
         }
         t
     }

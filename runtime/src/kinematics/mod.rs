@@ -3,9 +3,11 @@
 //! Responsible for geometry alone. Not responsible for limits on the result: [`crate::safety`] has the last word.
 
 pub mod chain;
+mod frames;
 pub mod ik;
 pub mod pose;
 mod urdf;
 
 pub use chain::{Chain, JointLimit};
+pub use frames::{Frames, Mount};
 pub use urdf::ChainError;

@@ -1,6 +1,7 @@
 //! From a URDF text to a [`Chain`], with errors that say what to change.
 
-use super::chain::{Chain, JointLimit, Motion, Transform};
+use super::chain::{Chain, JointLimit, Motion};
+use super::frames::{Mount, Transform};
 use nalgebra::{Isometry3, Translation3, Unit, UnitQuaternion, Vector3};
 use std::f64::consts::PI;
 use urdf_rs::{Joint, JointType};
@@ -85,6 +86,7 @@ impl<const N: usize> Chain<N> {
         let mut fixed = [Transform::identity(); N];
         let mut motion = [Motion::Revolute; N];
         let mut pending = Isometry3::identity();
+        let mut links = vec![mount(base_link, 0, pending)];
         let mut i = 0;
         for joint in path {
             pending *= origin(joint)?;
@@ -95,7 +97,9 @@ impl<const N: usize> Chain<N> {
                 pending = Isometry3::from_parts(Translation3::identity(), align.inverse());
                 i += 1;
             }
+            links.push(mount(&joint.child.link, i, pending));
         }
+        add_branches(&robot.joints, &mut links)?;
         let mut limits = [JointLimit {
             lower: 0.0,
             upper: 0.0,
@@ -111,6 +115,7 @@ impl<const N: usize> Chain<N> {
             tip: Transform::from_isometry(&pending),
             limits,
             names: std::array::from_fn(|i| moving[i].name.clone()),
+            links,
         })
     }
 }
@@ -141,6 +146,31 @@ fn path<'a>(joints: &'a [Joint], base: &str, tip: &str) -> Result<Vec<&'a Joint>
     }
     path.reverse();
     Ok(path)
+}
+
+#[allow(non_snake_case)]
+fn mount(link: &str, joints: usize, T_frame_link: Isometry3<f64>) -> (String, Mount) {
+    let mount = Mount {
+        joints,
+        T_frame_link,
+    };
+    (link.to_owned(), mount)
+}
+
+/// What fixed joints hang onto the links of the chain, directly or through each other: a camera, a cover, a gripper.
+fn add_branches(joints: &[Joint], links: &mut Vec<(String, Mount)>) -> Result<(), ChainError> {
+    let mut next = 0;
+    while let Some((parent, at)) = links.get(next).cloned() {
+        for joint in joints {
+            let known = links.iter().any(|(link, _)| *link == joint.child.link);
+            if joint.joint_type == JointType::Fixed && joint.parent.link == parent && !known {
+                let pose = at.T_frame_link * origin(joint)?;
+                links.push(mount(&joint.child.link, at.joints, pose));
+            }
+        }
+        next += 1;
+    }
+    Ok(())
 }
 
 fn origin(joint: &Joint) -> Result<Isometry3<f64>, ChainError> {
@@ -288,6 +318,34 @@ mod tests {
             let message = error_of(&text, base, tip);
             assert!(message.contains(expected), "{message:?} lacks {expected:?}");
         }
+    }
+
+    #[test]
+    fn links_are_mounted_where_their_joints_put_them() {
+        let camera = r#"<link name="bracket"/><link name="camera"/><link name="finger"/>
+            <joint name="screw" type="fixed"><parent link="link_4"/><child link="bracket"/>
+                <origin xyz="0.1 0 0" rpy="0 0 1.5707963267948966"/></joint>
+            <joint name="ball" type="fixed"><parent link="bracket"/><child link="camera"/>
+                <origin xyz="0 0.2 0"/></joint>
+            <joint name="slide" type="prismatic"><parent link="tcp"/><child link="finger"/>
+                <limit lower="0" upper="1" velocity="1" effort="1"/></joint></robot>"#;
+        let text = IIWA14.replace("</robot>", camera);
+        let chain = Chain::<7>::from_urdf(&text, "base_link", "tcp").expect("a valid URDF");
+        let q = crate::units::JointPositions::from([0.3, -0.5, 0.7, 1.1, -0.2, 0.4, 0.9]);
+        let frames = chain.frames(&q);
+        let at = |link: &str| {
+            let mount = chain.mount(link).expect(link);
+            frames.point(mount.joints, &mount.T_frame_link.translation.vector)
+        };
+        assert!((at("tcp") - chain.tip_position(&q)).amax() < 1e-12);
+        assert_eq!(at("base_link"), Vector3::zeros());
+        assert_eq!(chain.mount("link_4").map(|mount| mount.joints), Some(4));
+        let to_elbow = Chain::<4>::from_urdf(&text, "base_link", "camera").expect("a valid URDF");
+        let elbow = crate::units::JointPositions::from([0.3, -0.5, 0.7, 1.1]);
+        assert!((at("camera") - to_elbow.tip_position(&elbow)).amax() < 1e-12);
+        assert_eq!((chain.mount("finger"), chain.mount("nothing")), (None, None));
+        let p = Vector3::new(0.1, 0.2, 0.3);
+        assert!((frames.in_frame(5, &frames.point(5, &p)) - p).amax() < 1e-12);
     }
 
     #[test]
