@@ -13,7 +13,9 @@ use visuomotor_drivers::sim::{Rig, SceneConfig, Split, View, World};
 use visuomotor_runtime::arm::{Arm, Fingers};
 use visuomotor_runtime::clock::{Duration, Instant};
 use visuomotor_runtime::kinematics::Chain;
-use visuomotor_runtime::safety::{Limits, Request, Safety, ToolLimits, Verdict, Workspace};
+use visuomotor_runtime::safety::{
+    Collision, Limits, Request, Safety, ToolLimits, Verdict, Workspace,
+};
 use visuomotor_runtime::units::{JointAccelerations, JointVelocities};
 
 const URDF: &str = include_str!("../../launch/robots/iiwa14.urdf");
@@ -110,6 +112,7 @@ fn safety() -> Safety<7> {
         chain,
         limits.unwrap(),
         ToolLimits::anywhere_in(workspace),
+        Collision::none(),
         task,
         tick,
     )

@@ -3,7 +3,7 @@
 use super::*;
 use crate::kinematics::chain::tests::iiwa14;
 use crate::safety::limits::tests::iiwa14_limits;
-use crate::safety::{StopCategory, ToolLimits, Workspace};
+use crate::safety::{Collision, StopCategory, ToolLimits, Workspace};
 use crate::units::JointTorques;
 use nalgebra::{SVector, Translation3};
 use rand::{Rng, RngExt};
@@ -63,6 +63,7 @@ fn controller_within(speed_m_per_s: f64) -> Controller<7> {
             speed_m_per_s,
             ..ToolLimits::anywhere_in(workspace)
         },
+        Collision::none(),
         config.T_base_task,
         config.period,
     )

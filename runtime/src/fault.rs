@@ -35,6 +35,9 @@ pub enum Fault {
         dq_rad_per_s: f64,
         limit_rad_per_s: f64,
     },
+    /// The pair's number: see [`crate::safety::Collision::names`].
+    #[error("pair {pair} of what must not touch starts with an overlap of {depth_m:.3} m")]
+    StartsInCollision { pair: u8, depth_m: f64 },
     #[error("the newest frame is {age_ms:.0} ms old (limit {limit_ms:.0})")]
     FrameTooOld { age_ms: f64, limit_ms: f64 },
     #[error("the policy gave nothing for {age_ms:.0} ms (limit {limit_ms:.0})")]
@@ -57,6 +60,7 @@ impl Fault {
             Fault::PolicySilent { .. } => 8,
             Fault::ActionNotFinite => 9,
             Fault::StartsMoving { .. } => 10,
+            Fault::StartsInCollision { .. } => 11,
         }
     }
 }

@@ -143,6 +143,7 @@ fn fault(fault: Option<Fault>) -> messages::Fault {
             dq_rad_per_s,
             limit_rad_per_s,
         }) => (joint.into(), [dq_rad_per_s, limit_rad_per_s, 0.0]),
+        Some(Fault::StartsInCollision { pair, depth_m }) => (pair.into(), [depth_m, 0.0, 0.0]),
         Some(Fault::FrameTooOld { age_ms, limit_ms }) => (0, [age_ms, limit_ms, 0.0]),
         Some(Fault::PolicySilent { age_ms, limit_ms }) => (0, [age_ms, limit_ms, 0.0]),
         Some(Fault::ActionNotFinite) => (0, [0.0; 3]),
@@ -189,6 +190,10 @@ fn from_fault(message: &messages::Fault) -> Result<Option<Fault>, ConvertError> 
             joint,
             dq_rad_per_s: a,
             limit_rad_per_s: b,
+        },
+        11 => Fault::StartsInCollision {
+            pair: message.number as u8,
+            depth_m: a,
         },
         other => {
             return Err(ConvertError::UnknownCode {

@@ -53,7 +53,9 @@ impl<const N: usize> Chain<N> {
 
     /// What a link of the robot description is fixed to; `None` for an unknown link and for one that other joints move.
     pub fn mount(&self, link: &str) -> Option<&Mount> {
-        self.links.iter().find_map(|(name, mount)| (name == link).then_some(mount))
+        self.links
+            .iter()
+            .find_map(|(name, mount)| (name == link).then_some(mount))
     }
 
     /// Every joint's frame at `q`.

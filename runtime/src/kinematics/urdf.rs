@@ -343,7 +343,10 @@ mod tests {
         let to_elbow = Chain::<4>::from_urdf(&text, "base_link", "camera").expect("a valid URDF");
         let elbow = crate::units::JointPositions::from([0.3, -0.5, 0.7, 1.1]);
         assert!((at("camera") - to_elbow.tip_position(&elbow)).amax() < 1e-12);
-        assert_eq!((chain.mount("finger"), chain.mount("nothing")), (None, None));
+        assert_eq!(
+            (chain.mount("finger"), chain.mount("nothing")),
+            (None, None)
+        );
         let p = Vector3::new(0.1, 0.2, 0.3);
         assert!((frames.in_frame(5, &frames.point(5, &p)) - p).amax() < 1e-12);
     }

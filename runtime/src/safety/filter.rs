@@ -7,6 +7,7 @@
 //! Not responsible for choosing a good motion: whoever requests does that ([`crate::kinematics::ik`]).
 
 use super::certificate::Certificate;
+use super::collision::{Around, Collision};
 use super::joint::Track;
 use super::limits::{Limits, LimitsError, ToolLimits};
 use super::report::{Intervention, LimitSet, SafetyReport};
@@ -82,6 +83,7 @@ impl<const N: usize> Safety<N> {
         chain: Chain<N>,
         limits: Limits<N>,
         tool: ToolLimits,
+        collision: Collision<N>,
         t_base_task: Isometry3<f64>,
         period: Duration,
     ) -> Result<Self, LimitsError> {
@@ -97,7 +99,7 @@ impl<const N: usize> Safety<N> {
                 "the task frame's pose in the base frame is not finite".to_owned(),
             ));
         }
-        let certificate = Certificate::new(&chain, tool, &t_base_task, &limits, dt);
+        let certificate = Certificate::new(&chain, tool, collision, &t_base_task, &limits, dt);
         // Leaving full acceleration, the critically damped law asks for a jerk of ddq_max·w/e: beyond dddq_max it would
         // overshoot. And it is a sampled law, stable and smooth only well below the tick rate.
         let bandwidth = limits
@@ -166,7 +168,8 @@ impl<const N: usize> Safety<N> {
     /// The command state becomes the measured pose at rest: the next command starts where the arm is.
     ///
     /// # Errors
-    /// A fault, and disarmed, when the measured pose is not finite, not at rest, or outside joint limits or workspace.
+    /// A fault, and disarmed, when the measured pose is not finite, not at rest, outside joint limits or workspace, or
+    /// touches what it must not.
     pub fn arm(&mut self, measured: &ArmState<N>) -> Result<(), Fault> {
         self.tracks = None;
         let q = &measured.q;
@@ -196,6 +199,15 @@ impl<const N: usize> Safety<N> {
         let distance_m = self.certificate.distance_m(&self.chain, q);
         if distance_m > 0.0 {
             return Err(Fault::StartOutsideWorkspace { distance_m });
+        }
+        let nearest = self.certificate.collision().nearest(&self.chain, q);
+        if let Some((pair, distance_m)) = nearest
+            && distance_m < 0.0
+        {
+            return Err(Fault::StartsInCollision {
+                pair: pair as u8,
+                depth_m: -distance_m,
+            });
         }
         let joints = self.limits.joints();
         self.tracks = Some(std::array::from_fn(|i| Track::at_rest(q[i], &joints[i])));
@@ -253,7 +265,9 @@ impl<const N: usize> Safety<N> {
     ) -> Option<[Track; N]> {
         const SHRINKS: usize = 4;
         const SHRINK: f64 = 0.4;
-        let jerk = self.jerk(tracks, dq, ddq, report);
+        let q = std::array::from_fn(|i| tracks[i].state.q).into();
+        let around = self.certificate.collision().around(&self.chain, &q);
+        let jerk = self.jerk(tracks, &around, dq, ddq, report);
         let joints = self.limits.joints();
         let mut wanted = *tracks;
         for i in 0..N {
@@ -263,10 +277,10 @@ impl<const N: usize> Safety<N> {
             }
             wanted[i] = track;
         }
-        match self.certificate.check(&self.chain, &wanted) {
+        match self.certificate.check(&self.chain, &around, &wanted) {
             Ok(()) => return Some(wanted),
             Err(limit) => {
-                if let Some(together) = self.stopping_together(&wanted) {
+                if let Some(together) = self.stopping_together(&around, &wanted) {
                     return Some(together);
                 }
                 report.limits.insert(limit);
@@ -284,10 +298,14 @@ impl<const N: usize> Safety<N> {
                     .attempt(&joints[i], jerk, self.dt)
                     .unwrap_or(stored)
             });
-            if self.certificate.check(&self.chain, &shrunk).is_ok() {
+            if self
+                .certificate
+                .check(&self.chain, &around, &shrunk)
+                .is_ok()
+            {
                 return Some(shrunk);
             }
-            if let Some(together) = self.stopping_together(&shrunk) {
+            if let Some(together) = self.stopping_together(&around, &shrunk) {
                 return Some(together);
             }
         }
@@ -298,6 +316,7 @@ impl<const N: usize> Safety<N> {
     fn jerk(
         &mut self,
         tracks: &[Track; N],
+        around: &Around<N>,
         dq: &JointVelocities<N>,
         ddq: &JointAccelerations<N>,
         report: &mut SafetyReport,
@@ -321,7 +340,10 @@ impl<const N: usize> Safety<N> {
             }
         }
         let state = CommandState::of(tracks.map(|track| track.state));
-        let (jerk, limits) = self.steering.bend(&self.chain, &state, &ranges, &wanted);
+        let collision = self.certificate.collision();
+        let (jerk, limits) =
+            self.steering
+                .bend(&self.chain, collision, around, &state, &ranges, &wanted);
         if limits != LimitSet::default() {
             report.limit(limits, 0);
         }
@@ -330,14 +352,14 @@ impl<const N: usize> Safety<N> {
 
     /// The same states, where all joints come to rest at about the same time, if that is certified. When each stops as
     /// fast as it can, the tool leaves its path; so close to a border only stopping together may keep it inside.
-    fn stopping_together(&self, tracks: &[Track; N]) -> Option<[Track; N]> {
+    fn stopping_together(&self, around: &Around<N>, tracks: &[Track; N]) -> Option<[Track; N]> {
         let duration_s = tracks
             .iter()
             .fold(0.0, |t: f64, track| t.max(track.remaining_s()));
         let joints = self.limits.joints();
         let together = std::array::from_fn(|i| tracks[i].stopping_in(&joints[i], duration_s));
         self.certificate
-            .check(&self.chain, &together)
+            .check(&self.chain, around, &together)
             .is_ok()
             .then_some(together)
     }
@@ -386,7 +408,15 @@ mod tests {
     fn safety(workspace: Workspace) -> Safety<7> {
         let period = Duration::from_ticks(1_000_000);
         let tool = ToolLimits::anywhere_in(workspace);
-        Safety::new(iiwa14(), iiwa14_limits(), tool, task(), period).expect("valid limits")
+        Safety::new(
+            iiwa14(),
+            iiwa14_limits(),
+            tool,
+            Collision::none(),
+            task(),
+            period,
+        )
+        .expect("valid limits")
     }
 
     fn measured(q: JointPositions<7>) -> ArmState<7> {
@@ -738,7 +768,15 @@ mod tests {
             ..ToolLimits::anywhere_in(wide())
         };
         let period = Duration::from_ticks(1_000_000);
-        let mut safety = Safety::new(iiwa14(), iiwa14_limits(), tool, task(), period).unwrap();
+        let mut safety = Safety::new(
+            iiwa14(),
+            iiwa14_limits(),
+            tool,
+            Collision::none(),
+            task(),
+            period,
+        )
+        .unwrap();
         safety.arm(&measured(home())).expect("inside");
         let (mut seen, mut fastest, mut covered_m) = (LimitSet::default(), 0.0f64, 0.0);
         for _ in 0..400 {

@@ -107,7 +107,7 @@ impl LimitsError {
         }
     }
 
-    fn at<T>(place: &Spanned<T>, message: String) -> Self {
+    pub(super) fn at<T>(place: &Spanned<T>, message: String) -> Self {
         Self {
             message,
             span: Some(place.span()),

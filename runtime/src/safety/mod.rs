@@ -3,14 +3,17 @@
 //! Not responsible for wanting anything, nor for a certified safety function: that is hardware's.
 
 mod certificate;
+pub mod collision;
 mod filter;
 mod joint;
 pub mod limits;
 pub mod qp;
 mod report;
+mod solid;
 mod steer;
 mod stop_plan;
 
+pub use collision::{Collision, CollisionConfig};
 pub use filter::{CommandState, Request, Safety, Verdict};
 pub use limits::{JointBounds, Limits, LimitsConfig, LimitsError, ToolLimits, Workspace};
 pub use report::{Intervention, LimitSet, SafetyReport};

@@ -32,6 +32,8 @@ impl LimitSet {
     pub const TABLE: Self = Self(32);
     pub const TCP_SPEED: Self = Self(64);
     pub const NOT_FINITE: Self = Self(128);
+    /// A capsule of the arm came near to what it must not touch.
+    pub const COLLISION: Self = Self(256);
 
     pub fn insert(&mut self, other: Self) {
         self.0 |= other.0;

@@ -3,6 +3,7 @@
 //! A quadratic program keeps the tool's jerk as near to the requested one as the joint-wise boxes of viable jerks and a
 //! few soft rows allow; the boxes are hard. Not responsible for safety: the certificate checks whatever comes out.
 
+use super::collision::{Around, Collision};
 use super::filter::CommandState;
 use super::limits::ToolLimits;
 use super::qp::{ActiveSet, Problem, Row, Status};
@@ -11,12 +12,15 @@ use crate::kinematics::Chain;
 use crate::kinematics::chain::bias_acceleration;
 use nalgebra::{Isometry3, SMatrix, SVector, Vector3, Vector6};
 
-/// Six sides of the workspace and the tool's speed.
-const ROWS: usize = 7;
+/// Six sides of the workspace, the tool's speed, and the nearest of what must not be touched.
+const ROWS: usize = 16;
+/// What is further away is not approached in earnest, m.
+const STEERS_WITHIN_M: f64 = 0.15;
 /// How much the tool's jerk counts, m/s³ and rad/s³, against each joint's, rad/s³.
 const TOOL_WEIGHT: [f64; 6] = [1.0, 1.0, 1.0, 0.05, 0.05, 0.05];
 const JOINT_WEIGHT: f64 = 1e-4;
 /// Breaking a row by s costs s²/(2 softness), where leaving the requested jerk of the tool by s costs s²/2.
+const COLLISION_SOFTNESS: f64 = 1e-5;
 const WORKSPACE_SOFTNESS: f64 = 1e-4;
 const SPEED_SOFTNESS: f64 = 1e-3;
 /// p, how fast a limit may be closed in on, 1/s: h‴ + 3p·h″ + 3p²·h′ + p³·h >= 0 for the distance h to it, so that h falls
@@ -76,23 +80,33 @@ impl Steering {
         self.active = ActiveSet::default();
     }
 
-    /// The jerks nearest to the `wanted` ones, and which limits of the tool they were bent around. These themselves where
+    /// The jerks nearest to the `wanted` ones, and which limits of the arm they were bent around. These themselves where
     /// nothing is in their way or no answer is found.
     pub fn bend<const N: usize>(
         &mut self,
         chain: &Chain<N>,
+        collision: &Collision<N>,
+        around: &Around<N>,
         state: &CommandState<N>,
         ranges: &[Range; N],
         wanted: &SVector<f64, N>,
     ) -> (SVector<f64, N>, LimitSet) {
         let mut limits = LimitSet::default();
-        let (pose, j) = chain.jacobian(&state.q);
-        let rows = self.rows(&pose, &j, state);
-        for (row, limit) in &rows {
-            if row.a.dot(wanted) > row.bound {
-                limits.insert(*limit);
+        let most = SVector::from_fn(|i, _| ranges[i].most.max(-ranges[i].least));
+        let tip = chain.tip_in(&around.frames);
+        let j = chain.jacobian_at(&around.frames, 0..N, &tip);
+        let mut problem = Problem::<N, ROWS>::new(SMatrix::identity(), SVector::zeros());
+        let mut keep = |row: Row<N>, limit: LimitSet| {
+            // Most rows cannot be broken in one tick. Those that find no room are soft, and the certificate is not.
+            if row.a.abs().dot(&most) > row.bound
+                && problem.push(row)
+                && row.a.dot(wanted) > row.bound
+            {
+                limits.insert(limit);
             }
-        }
+        };
+        self.tool_rows(&tip, &j, state, &mut keep);
+        self.collision_rows(chain, collision, around, state, &mut keep);
         let in_ranges = ranges
             .iter()
             .zip(wanted)
@@ -101,14 +115,10 @@ impl Steering {
             return (*wanted, limits);
         }
         let weights = SMatrix::<f64, 6, 6>::from_diagonal(&Vector6::from(TOOL_WEIGHT));
-        let hessian = j.transpose() * weights * j + SMatrix::identity() * JOINT_WEIGHT;
-        let mut problem = Problem::<N, ROWS>::new(hessian, -(hessian * wanted));
+        problem.hessian = j.transpose() * weights * j + SMatrix::identity() * JOINT_WEIGHT;
+        problem.gradient = -(problem.hessian * wanted);
         for (i, range) in ranges.iter().enumerate() {
             (problem.lower[i], problem.upper[i]) = (range.least, range.most);
-        }
-        // Nothing bounds a tool without a speed limit. There is room for all of them.
-        for (row, _) in rows.iter().filter(|(row, _)| row.bound.is_finite()) {
-            let _ = problem.push(*row);
         }
         let solution = problem.solve(&self.active);
         self.active = solution.active;
@@ -118,61 +128,109 @@ impl Steering {
         }
     }
 
-    fn rows<const N: usize>(
+    fn tool_rows<const N: usize>(
         &self,
-        pose: &Isometry3<f64>,
+        tip: &Vector3<f64>,
         j: &SMatrix<f64, 6, N>,
         state: &CommandState<N>,
-    ) -> [(Row<N>, LimitSet); ROWS] {
+        keep: &mut impl FnMut(Row<N>, LimitSet),
+    ) {
+        let motion = Motion::of(j, state);
+        let p = self.t_task_base.transform_point(&(*tip).into()).coords;
+        let workspace = &self.tool.workspace;
+        let (lower, upper) = (workspace.lower(), workspace.upper());
+        for axis in 0..3 {
+            let out = self
+                .t_task_base
+                .inverse_transform_vector(&Vector3::ith(axis, 1.0));
+            let floor = axis == 2 && workspace.table_height_m >= workspace.min_m[2];
+            let below = if floor {
+                LimitSet::TABLE
+            } else {
+                LimitSet::WORKSPACE
+            };
+            let room_m = [upper[axis] - p[axis], p[axis] - lower[axis]];
+            keep(
+                self.approach(&motion, &out, room_m[0], WORKSPACE_SOFTNESS),
+                LimitSet::WORKSPACE,
+            );
+            keep(
+                self.approach(&motion, &-out, room_m[1], WORKSPACE_SOFTNESS),
+                below,
+            );
+        }
+        let speed = motion.velocity.norm();
+        if speed > 0.0 {
+            let along = motion.velocity / speed;
+            // As for a distance, but the speed is one derivative nearer to the jerk.
+            let p_per_s = self.approach_per_s;
+            let slower = Row {
+                a: motion.linear.tr_mul(&along),
+                bound: p_per_s * p_per_s * (SPEED_SHARE * self.tool.speed_m_per_s - speed)
+                    - 2.0 * p_per_s * along.dot(&motion.acceleration),
+                softness: SPEED_SOFTNESS,
+            };
+            keep(slower, LimitSet::TCP_SPEED);
+        }
+    }
+
+    fn collision_rows<const N: usize>(
+        &self,
+        chain: &Chain<N>,
+        collision: &Collision<N>,
+        around: &Around<N>,
+        state: &CommandState<N>,
+        keep: &mut impl FnMut(Row<N>, LimitSet),
+    ) {
+        for (k, pair) in collision.pairs().iter().enumerate() {
+            if around.gaps_m[k] > STEERS_WITHIN_M {
+                continue;
+            }
+            let frames = &around.frames;
+            let toward = -frames.direction(pair.joints.start, &around.normals[k]);
+            let point = frames.point(pair.joints.start, &around.nearest[k]);
+            let j = chain.jacobian_at(frames, pair.joints.clone(), &point);
+            let motion = Motion::of(&j, state);
+            let row = self.approach(&motion, &toward, around.gaps_m[k], COLLISION_SOFTNESS);
+            keep(row, LimitSet::COLLISION);
+        }
+    }
+
+    /// How fast a point may approach what lies `room_m` ahead of it in this direction.
+    fn approach<const N: usize>(
+        &self,
+        motion: &Motion<N>,
+        toward: &Vector3<f64>,
+        room_m: f64,
+        softness: f64,
+    ) -> Row<N> {
         let p_per_s = self.approach_per_s;
         let (square, cube) = (p_per_s * p_per_s, p_per_s * p_per_s * p_per_s);
-        let velocity: Vector3<f64> = (j * state.dq.0).fixed_rows::<3>(0).into();
+        Row {
+            a: motion.linear.tr_mul(toward),
+            bound: cube * (room_m - CLEARANCE_M)
+                - 3.0 * square * toward.dot(&motion.velocity)
+                - 3.0 * p_per_s * toward.dot(&motion.acceleration),
+            softness,
+        }
+    }
+}
+
+/// How a point moves: m/s, m/s², and per rad of each joint, base frame.
+struct Motion<const N: usize> {
+    velocity: Vector3<f64>,
+    acceleration: Vector3<f64>,
+    linear: SMatrix<f64, 3, N>,
+}
+
+impl<const N: usize> Motion<N> {
+    fn of(j: &SMatrix<f64, 6, N>, state: &CommandState<N>) -> Self {
+        let linear = j.fixed_rows::<3>(0).into_owned();
         let bias = bias_acceleration(j, &state.dq);
-        let acceleration: Vector3<f64> = (j * state.ddq.0 + bias).fixed_rows::<3>(0).into();
-        let linear = j.fixed_rows::<3>(0);
-        let p = self
-            .t_task_base
-            .transform_point(&pose.translation.vector.into())
-            .coords;
-        let (lower, upper) = (self.tool.workspace.lower(), self.tool.workspace.upper());
-        let workspace = &self.tool.workspace;
-        let floor = match workspace.table_height_m >= workspace.min_m[2] {
-            true => LimitSet::TABLE,
-            false => LimitSet::WORKSPACE,
-        };
-        let side = |axis: usize, sign: f64, room_m: f64| {
-            let normal = self
-                .t_task_base
-                .inverse_transform_vector(&Vector3::ith(axis, sign));
-            Row {
-                a: linear.tr_mul(&normal),
-                bound: cube * (room_m - CLEARANCE_M)
-                    - 3.0 * square * normal.dot(&velocity)
-                    - 3.0 * p_per_s * normal.dot(&acceleration),
-                softness: WORKSPACE_SOFTNESS,
-            }
-        };
-        let speed = velocity.norm();
-        let along = if speed > 0.0 {
-            velocity / speed
-        } else {
-            Vector3::zeros()
-        };
-        // The same for the speed, which jerk reaches in one step less.
-        let slower = Row {
-            a: linear.tr_mul(&along),
-            bound: square * (SPEED_SHARE * self.tool.speed_m_per_s - speed)
-                - 2.0 * p_per_s * along.dot(&acceleration),
-            softness: SPEED_SOFTNESS,
-        };
-        [
-            (side(0, 1.0, upper.x - p.x), LimitSet::WORKSPACE),
-            (side(1, 1.0, upper.y - p.y), LimitSet::WORKSPACE),
-            (side(2, 1.0, upper.z - p.z), LimitSet::WORKSPACE),
-            (side(0, -1.0, p.x - lower.x), LimitSet::WORKSPACE),
-            (side(1, -1.0, p.y - lower.y), LimitSet::WORKSPACE),
-            (side(2, -1.0, p.z - lower.z), floor),
-            (slower, LimitSet::TCP_SPEED),
-        ]
+        Self {
+            velocity: linear * state.dq.0,
+            acceleration: linear * state.ddq.0 + bias.fixed_rows::<3>(0),
+            linear,
+        }
     }
 }
