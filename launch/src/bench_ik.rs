@@ -3,8 +3,9 @@
 //! Poses are those of random joint positions within the limits, so every one of them can be reached; the solver starts
 //! from other random positions. An answer counts when forward kinematics confirm it within the solver's tolerances.
 
+use crate::any_arm::{self, AnyArm};
 use crate::cli::BenchIkArgs;
-use crate::config::{JOINTS, Launch};
+use crate::config::Launch;
 use crate::error::{CommandError, Grade};
 use crate::output;
 use crate::quantiles::{Quantiles, timed};
@@ -33,42 +34,47 @@ struct Findings {
 
 pub fn run(args: &BenchIkArgs) -> Result<Grade, CommandError> {
     output::check_json(args.json.as_deref())?;
-    let launch = Launch::read(&args.launch).map_err(CommandError::input)?;
-    let mut rng = Xoshiro256PlusPlus::seed_from_u64(args.seed);
-    let limits = launch.limits.of_chain(&launch.chain);
-    let (mut found, mut times) = (0, Vec::new());
-    for _ in 0..args.poses {
-        let goal = launch.chain.fk(&anywhere(&launch.limits, &mut rng));
-        let seed = anywhere(&launch.limits, &mut rng);
-        let (answer, us) =
-            timed(|| ik::solve_pose(&launch.chain, &goal, &seed, &limits, &mut rng, RESTARTS));
-        times.push(us);
-        let good = answer.is_ok_and(|q| {
-            let error = goal.inverse() * launch.chain.fk(&q);
-            let within = launch.limits.joints().iter().enumerate();
-            error.translation.vector.norm() <= POSITION_TOLERANCE_M * (1.0 + 1e-9)
-                && error.rotation.angle() <= ROTATION_TOLERANCE_RAD * (1.0 + 1e-9)
-                && within
-                    .into_iter()
-                    .all(|(i, joint)| (joint.lower..=joint.upper).contains(&q[i]))
-        });
-        found += u32::from(good);
-    }
-    let findings = Findings {
-        poses: args.poses,
-        found,
-        found_share: f64::from(found) / f64::from(args.poses),
-        solve_us: Quantiles::of(times),
-    };
-    output::report(&findings, &findings, args.json.as_deref())?;
-    Ok(if findings.found_share >= FOUND_MIN {
-        Grade::Good
-    } else {
-        Grade::Short
-    })
+    any_arm::run(args, &args.launch)
 }
 
-fn anywhere(limits: &Limits<JOINTS>, rng: &mut impl Rng) -> JointPositions<JOINTS> {
+impl AnyArm for BenchIkArgs {
+    fn run<const N: usize>(&self, launch: &Launch<N>) -> Result<Grade, CommandError> {
+        let mut rng = Xoshiro256PlusPlus::seed_from_u64(self.seed);
+        let limits = launch.limits.of_chain(&launch.chain);
+        let (mut found, mut times) = (0, Vec::new());
+        for _ in 0..self.poses {
+            let goal = launch.chain.fk(&anywhere(&launch.limits, &mut rng));
+            let seed = anywhere(&launch.limits, &mut rng);
+            let (answer, us) =
+                timed(|| ik::solve_pose(&launch.chain, &goal, &seed, &limits, &mut rng, RESTARTS));
+            times.push(us);
+            let good = answer.is_ok_and(|q| {
+                let error = goal.inverse() * launch.chain.fk(&q);
+                let within = launch.limits.joints().iter().enumerate();
+                error.translation.vector.norm() <= POSITION_TOLERANCE_M * (1.0 + 1e-9)
+                    && error.rotation.angle() <= ROTATION_TOLERANCE_RAD * (1.0 + 1e-9)
+                    && within
+                        .into_iter()
+                        .all(|(i, joint)| (joint.lower..=joint.upper).contains(&q[i]))
+            });
+            found += u32::from(good);
+        }
+        let findings = Findings {
+            poses: self.poses,
+            found,
+            found_share: f64::from(found) / f64::from(self.poses),
+            solve_us: Quantiles::of(times),
+        };
+        output::report(&findings, &findings, self.json.as_deref())?;
+        Ok(if findings.found_share >= FOUND_MIN {
+            Grade::Good
+        } else {
+            Grade::Short
+        })
+    }
+}
+
+fn anywhere<const N: usize>(limits: &Limits<N>, rng: &mut impl Rng) -> JointPositions<N> {
     limits
         .joints()
         .map(|joint| rng.random_range(joint.lower..joint.upper))

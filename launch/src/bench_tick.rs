@@ -4,8 +4,9 @@
 //! Not responsible for reading and writing, nor for waking up in time: `run --stats` measures those.
 
 use crate::allocations;
+use crate::any_arm::{self, AnyArm};
 use crate::cli::BenchTickArgs;
-use crate::config::{JOINTS, Launch};
+use crate::config::Launch;
 use crate::error::{CommandError, Grade};
 use crate::output;
 use crate::quantiles::{Quantiles, timed};
@@ -46,28 +47,33 @@ struct Findings {
 
 pub fn run(args: &BenchTickArgs) -> Result<Grade, CommandError> {
     output::check_json(args.json.as_deref())?;
-    let launch = Launch::read(&args.launch).map_err(CommandError::input)?;
-    let mut rng = Xoshiro256PlusPlus::seed_from_u64(args.seed);
-    let (tick_us, allocations) = ticks(&launch, args.ticks, &mut rng)?;
-    let findings = Findings {
-        fk_jacobian_ns: kinematics_ns(&launch, &mut rng),
-        qp_us: quadratic_programs_us(&launch, &mut rng),
-        tick_us,
-        ticks: args.ticks,
-        allocations,
-    };
-    output::report(&findings, &findings, args.json.as_deref())?;
-    Ok(if findings.allocations == 0 {
-        Grade::Good
-    } else {
-        Grade::Short
-    })
+    any_arm::run(args, &args.launch)
+}
+
+impl AnyArm for BenchTickArgs {
+    fn run<const N: usize>(&self, launch: &Launch<N>) -> Result<Grade, CommandError> {
+        let mut rng = Xoshiro256PlusPlus::seed_from_u64(self.seed);
+        let (tick_us, allocations) = ticks(launch, self.ticks, &mut rng)?;
+        let findings = Findings {
+            fk_jacobian_ns: kinematics_ns(launch, &mut rng),
+            qp_us: quadratic_programs_us(launch, &mut rng),
+            tick_us,
+            ticks: self.ticks,
+            allocations,
+        };
+        output::report(&findings, &findings, self.json.as_deref())?;
+        Ok(if findings.allocations == 0 {
+            Grade::Good
+        } else {
+            Grade::Short
+        })
+    }
 }
 
 /// CPU time of each tick while random actions of full scale arrive at the policy's rate, and the allocator's calls. The
 /// arm follows at once.
-fn ticks(
-    launch: &Launch,
+fn ticks<const N: usize>(
+    launch: &Launch<N>,
     ticks: u64,
     rng: &mut impl Rng,
 ) -> Result<(Quantiles, u64), CommandError> {
@@ -107,11 +113,11 @@ fn ticks(
     Ok((Quantiles::of(times), calls))
 }
 
-fn step(
-    controller: &mut Controller<JOINTS>,
+fn step<const N: usize>(
+    controller: &mut Controller<N>,
     due: Instant,
-    inputs: Inputs<JOINTS>,
-) -> Verdict<JOINTS> {
+    inputs: Inputs<N>,
+) -> Verdict<N> {
     let tick = Tick {
         due,
         jitter: Duration::ZERO,
@@ -120,7 +126,12 @@ fn step(
     controller.step(tick, inputs).verdict
 }
 
-fn random_decision(launch: &Launch, now: Instant, step: u32, rng: &mut impl Rng) -> Decision {
+fn random_decision<const N: usize>(
+    launch: &Launch<N>,
+    now: Instant,
+    step: u32,
+    rng: &mut impl Rng,
+) -> Decision {
     let scale = &launch.action;
     let mut part = |scale: f64| scale * (2.0 * rng.random::<f64>() - 1.0);
     Decision {
@@ -136,9 +147,9 @@ fn random_decision(launch: &Launch, now: Instant, step: u32, rng: &mut impl Rng)
 }
 
 /// Mean time of forward kinematics and Jacobian together.
-fn kinematics_ns(launch: &Launch, rng: &mut impl Rng) -> f64 {
+fn kinematics_ns<const N: usize>(launch: &Launch<N>, rng: &mut impl Rng) -> f64 {
     let joints = launch.limits.joints();
-    let poses: Vec<JointPositions<JOINTS>> = (0..1000)
+    let poses: Vec<JointPositions<N>> = (0..1000)
         .map(|_| std::array::from_fn(|i| rng.random_range(joints[i].lower..joints[i].upper)).into())
         .collect();
     let (_, us) = timed(|| {
@@ -150,14 +161,14 @@ fn kinematics_ns(launch: &Launch, rng: &mut impl Rng) -> f64 {
 }
 
 /// Random programs of the size and kind that steering solves, each from nothing.
-fn quadratic_programs_us(launch: &Launch, rng: &mut impl Rng) -> Quantiles {
+fn quadratic_programs_us<const N: usize>(launch: &Launch<N>, rng: &mut impl Rng) -> Quantiles {
     let joints = launch.limits.joints();
     let times = (0..PROBLEMS).map(|_| {
         let q = std::array::from_fn(|i| rng.random_range(joints[i].lower..joints[i].upper));
         let j = launch.chain.jacobian(&q.into()).1;
         let hessian = j.transpose() * j + SMatrix::identity() * 1e-4;
         let wanted = SVector::from_fn(|i, _| joints[i].dddq_max * rng.random_range(-3.0..3.0));
-        let mut problem = Problem::<JOINTS, ROWS>::new(hessian, -(hessian * wanted));
+        let mut problem = Problem::<N, ROWS>::new(hessian, -(hessian * wanted));
         for (i, joint) in joints.iter().enumerate() {
             (problem.lower[i], problem.upper[i]) = (-joint.dddq_max, joint.dddq_max);
         }

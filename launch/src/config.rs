@@ -17,13 +17,13 @@ use visuomotor_runtime::safety::{Limits, LimitsConfig, ToolLimits, Workspace};
 use visuomotor_runtime::setpoint::SetpointLimits;
 use visuomotor_runtime::units::JointPositions;
 
-/// Joints of the arm: the one number that everything is compiled for.
+/// Joints of the simulated arm.
 pub const JOINTS: usize = 7;
 
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Tables {
-    robot: Robot,
+    robot: RobotTable,
     task: Task,
     action: ActionScale,
     control: Control,
@@ -33,8 +33,8 @@ struct Tables {
     watchdogs: Watchdogs,
     limits: LimitsConfig,
     workspace: Workspace,
-    policy: PolicyConfig,
-    episode: Episode,
+    policy: Option<PolicyConfig>,
+    episode: Option<Episode>,
     #[cfg(feature = "sim")]
     scene: Option<visuomotor_drivers::sim::SceneConfig>,
     /// Only the simulator reads it.
@@ -43,41 +43,78 @@ struct Tables {
     _scene: Option<toml::Table>,
 }
 
-/// A validated launch file, with the robot that it describes.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RobotTable {
+    urdf: PathBuf,
+    base_link: String,
+    tip_link: String,
+    home_rad: Vec<f64>,
+    posture_gain_per_s: Vec<f64>,
+}
+
+/// A well-formed launch file that is not yet checked against the robot that it describes.
 #[derive(Clone, Debug)]
-pub struct Launch {
+pub struct LaunchFile {
+    pub source: Source,
+    tables: Tables,
+}
+
+/// A validated launch file, with its robot of `N` joints.
+#[derive(Clone, Debug)]
+pub struct Launch<const N: usize = JOINTS> {
     pub source: Source,
     pub urdf_text: String,
-    pub chain: Chain<JOINTS>,
-    pub robot: Robot,
+    pub chain: Chain<N>,
+    pub robot: Robot<N>,
     pub task: Task,
     pub action: ActionScale,
     pub control: Control,
     pub setpoint: SetpointLimits,
     pub watchdogs: Watchdogs,
-    pub limits: Limits<JOINTS>,
+    pub limits: Limits<N>,
     pub tool_limits: ToolLimits,
     /// Not opened yet: another policy may be asked for.
-    pub policy: PolicyConfig,
-    pub episode: Episode,
+    pub policy: Option<PolicyConfig>,
+    pub episode: Option<Episode>,
     #[cfg(feature = "sim")]
     pub scene: Option<visuomotor_drivers::sim::SceneConfig>,
 }
 
-#[derive(Clone, Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Robot {
+#[derive(Clone, Debug)]
+pub struct Robot<const N: usize> {
     pub urdf: PathBuf,
     pub base_link: String,
     /// The frame between the fingertips.
     pub tip_link: String,
     /// Posture in which a session starts and toward which redundancy is pulled.
-    pub home_rad: [f64; JOINTS],
+    pub home_rad: [f64; N],
     /// How fast redundancy pulls each joint toward `home_rad`; 0 leaves the joint to the task.
-    pub posture_gain_per_s: [f64; JOINTS],
+    pub posture_gain_per_s: [f64; N],
 }
 
-impl Robot {
+impl RobotTable {
+    /// # Errors
+    /// When a list has not one value for each of `N` joints.
+    fn of_joints<const N: usize>(self, source: &Source) -> Result<Robot<N>, InputError> {
+        let for_each = |key: &str, values: Vec<f64>| {
+            let found = values.len();
+            values.try_into().map_err(|_| {
+                let problem = format!("{found} values where the arm has {N} joints");
+                source.error_in(&format!("robot.{key}"), problem)
+            })
+        };
+        Ok(Robot {
+            urdf: self.urdf,
+            base_link: self.base_link,
+            tip_link: self.tip_link,
+            home_rad: for_each("home_rad", self.home_rad)?,
+            posture_gain_per_s: for_each("posture_gain_per_s", self.posture_gain_per_s)?,
+        })
+    }
+}
+
+impl<const N: usize> Robot<N> {
     /// The description's file name without its extension.
     pub fn name(&self) -> String {
         self.urdf
@@ -146,42 +183,78 @@ pub struct Episode {
     pub dir: PathBuf,
 }
 
-impl Launch {
-    /// Reads, parses and validates.
-    ///
+impl LaunchFile {
     /// # Errors
-    /// On the first thing that a person has to change; see [`InputError`].
+    /// When the file cannot be read or is no launch file.
     pub fn read(path: &Path) -> Result<Self, InputError> {
         Self::parse(Source::read(path)?)
     }
 
     fn parse(source: Source) -> Result<Self, InputError> {
-        let mut tables: Tables = toml::from_str(&source.text)
+        let tables = toml::from_str(&source.text)
             .map_err(|error| source.error_at(error.span(), error.message()))?;
+        Ok(Self { source, tables })
+    }
+
+    /// How many joints the robot has, by its home position.
+    pub fn joints(&self) -> usize {
+        self.tables.robot.home_rad.len()
+    }
+}
+
+impl Launch {
+    /// The launch file of the simulated arm.
+    ///
+    /// # Errors
+    /// On the first thing that a person has to change; see [`InputError`].
+    pub fn read(path: &Path) -> Result<Self, InputError> {
+        Self::simulated(LaunchFile::read(path)?)
+    }
+
+    fn simulated(file: LaunchFile) -> Result<Self, InputError> {
+        if file.joints() != JOINTS {
+            let problem = format!(
+                "{} values, but the simulated arm has {JOINTS} joints; only fuzz-safety and bench take other arms",
+                file.joints()
+            );
+            return Err(file.source.error_in("robot.home_rad", problem));
+        }
+        Self::new(file)
+    }
+}
+
+impl<const N: usize> Launch<N> {
+    /// # Errors
+    /// On the first thing that a person has to change; see [`InputError`].
+    pub fn new(file: LaunchFile) -> Result<Self, InputError> {
+        let LaunchFile { source, mut tables } = file;
         let directory = source.path.parent().unwrap_or(Path::new("")).to_owned();
         tables.robot.urdf = directory.join(&tables.robot.urdf);
-        tables.episode.dir = directory.join(&tables.episode.dir);
+        if let Some(episode) = &mut tables.episode {
+            episode.dir = directory.join(&episode.dir);
+        }
         tables
             .workspace
             .validate()
             .map_err(|error| source.error_in("workspace", error))?;
         tables.check(&source)?;
-        let urdf_text = std::fs::read_to_string(&tables.robot.urdf).map_err(|error| {
-            let urdf = tables.robot.urdf.display();
+        #[cfg(feature = "sim")]
+        let scene = scene(&source, &tables)?;
+        let robot = tables.robot.of_joints::<N>(&source)?;
+        let urdf_text = std::fs::read_to_string(&robot.urdf).map_err(|error| {
+            let urdf = robot.urdf.display();
             source.error_in("robot.urdf", format!("{urdf} cannot be read: {error}"))
         })?;
-        let chain = chain(&source, &tables.robot, &urdf_text)?;
+        let chain = chain(&source, &robot, &urdf_text)?;
         let limits = Limits::new(&chain, &tables.limits)
             .map_err(|error| source.error_at(error.span.clone(), error))?;
         let tool_limits = ToolLimits::new(tables.workspace, &tables.limits)
             .map_err(|error| source.error_at(error.span.clone(), error))?;
-        check_home(&source, &tables.robot, &limits, &chain)?;
-        #[cfg(feature = "sim")]
-        let scene = scene(&source, &tables)?;
+        check_home(&source, &robot, &limits, &chain)?;
         Ok(Self {
             urdf_text,
             chain,
-            robot: tables.robot,
+            robot,
             task: tables.task,
             action: tables.action,
             control: tables.control,
@@ -204,8 +277,20 @@ impl Launch {
         Isometry3::from_parts(Translation3::from(origin), UnitQuaternion::identity())
     }
 
-    pub fn home(&self) -> JointPositions<JOINTS> {
+    pub fn home(&self) -> JointPositions<N> {
         self.robot.home_rad.into()
+    }
+
+    /// Where `run` writes its recordings.
+    ///
+    /// # Errors
+    /// When the file does not say so.
+    pub fn episode_dir(&self) -> Result<&Path, InputError> {
+        let missing = "missing; say in [episode] into which `dir` episodes are written";
+        match &self.episode {
+            Some(episode) => Ok(&episode.dir),
+            None => Err(self.source.error_in("episode", missing)),
+        }
     }
 
     pub fn control_period(&self) -> Duration {
@@ -338,22 +423,28 @@ impl Tables {
     }
 }
 
-fn chain(source: &Source, robot: &Robot, urdf: &str) -> Result<Chain<JOINTS>, InputError> {
+fn chain<const N: usize>(
+    source: &Source,
+    robot: &Robot<N>,
+    urdf: &str,
+) -> Result<Chain<N>, InputError> {
     Chain::from_urdf(urdf, &robot.base_link, &robot.tip_link).map_err(|error| {
         let key = match &error {
             ChainError::UnknownLink { link, .. } if *link == robot.base_link => "robot.base_link",
             ChainError::UnknownLink { .. } | ChainError::NotConnected { .. } => "robot.tip_link",
+            // It says how many joints are expected.
+            ChainError::JointCount { .. } => "robot.home_rad",
             _ => "robot.urdf",
         };
         source.error_in(key, format!("{}: {error}", robot.urdf.display()))
     })
 }
 
-fn check_home(
+fn check_home<const N: usize>(
     source: &Source,
-    robot: &Robot,
-    limits: &Limits<JOINTS>,
-    chain: &Chain<JOINTS>,
+    robot: &Robot<N>,
+    limits: &Limits<N>,
+    chain: &Chain<N>,
 ) -> Result<(), InputError> {
     for (joint, (q, bounds)) in robot.home_rad.iter().zip(limits.joints()).enumerate() {
         let (lower, upper) = (bounds.lower, bounds.upper);

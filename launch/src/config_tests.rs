@@ -11,10 +11,10 @@ fn robots() -> PathBuf {
 
 /// As if the text were the shipped launch file.
 fn parse(text: &str) -> Result<Launch, InputError> {
-    Launch::parse(Source {
+    Launch::simulated(LaunchFile::parse(Source {
         path: robots().join("sim_iiwa14.toml"),
         text: text.to_owned(),
-    })
+    })?)
 }
 
 fn scratch(name: &str, text: &str) -> PathBuf {
@@ -117,7 +117,16 @@ fn bad_files_are_refused_at_the_line_that_is_wrong() {
             "\"maybe\"",
             "unknown variant `maybe`",
         ),
-        (with("1.260095, 0.0]", "1.260095]"), "home_rad", "length"),
+        (
+            with("1.260095, 0.0]", "1.260095]"),
+            "home_rad",
+            "6 values, but the simulated arm has 7 joints",
+        ),
+        (
+            with("posture_gain_per_s = [1.0,", "posture_gain_per_s = ["),
+            "posture_gain_per_s",
+            "6 values where the arm has 7 joints",
+        ),
         (
             with("-1.332549", "-2.332549"),
             "home_rad",
@@ -156,7 +165,7 @@ fn bad_files_are_refused_at_the_line_that_is_wrong() {
         ),
         (
             urdf(&eight).replacen("\"tcp\"", "\"extra\"", 1),
-            "urdf =",
+            "home_rad =",
             "8 moving joints where 7",
         ),
         (urdf(&not_urdf), "urdf =", "not a URDF"),

@@ -28,10 +28,10 @@ pub fn run(args: &EvalArgs) -> Result<Grade, CommandError> {
     if let (Some(directory), Some(scene)) = (&args.objects, &mut launch.scene) {
         scene.objects.load(directory).map_err(CommandError::input)?;
     }
-    let sheet = args
-        .sheet
-        .clone()
-        .unwrap_or_else(|| default_sheet(args, &launch));
+    let sheet = match &args.sheet {
+        Some(sheet) => sheet.clone(),
+        None => default_sheet(args, &launch).map_err(CommandError::input)?,
+    };
     let strips = StripDirectory::beside(&sheet, args.worker.share.is_some());
     prepare(args, &sheet, &strips)?;
     let OpenPolicy { policy, identity } =
@@ -75,9 +75,12 @@ fn prepare(args: &EvalArgs, sheet: &Path, strips: &StripDirectory) -> Result<(),
     Ok(())
 }
 
-fn default_sheet(args: &EvalArgs, launch: &Launch) -> PathBuf {
-    let beside = args.video.as_ref().or(args.record.as_ref());
-    beside.unwrap_or(&launch.episode.dir).join("failures.png")
+fn default_sheet(args: &EvalArgs, launch: &Launch) -> Result<PathBuf, InputError> {
+    let beside = match args.video.as_ref().or(args.record.as_ref()) {
+        Some(directory) => directory,
+        None => launch.episode_dir()?,
+    };
+    Ok(beside.join("failures.png"))
 }
 
 struct Evaluation<'a> {

@@ -7,6 +7,7 @@
 #![cfg_attr(not(feature = "sim"), expect(dead_code))]
 
 mod allocations;
+mod any_arm;
 #[cfg(feature = "sim")]
 mod batch;
 mod bench_ik;

@@ -70,7 +70,7 @@ pub fn open(launch: &Launch, choice: Option<&PolicyChoice>) -> Result<OpenPolicy
     let chosen;
     let (config, directory) = match choice {
         None => (
-            &launch.policy,
+            in_file(launch)?,
             launch.source.path.parent().unwrap_or(Path::new("")),
         ),
         Some(choice) => {
@@ -91,6 +91,12 @@ pub fn open(launch: &Launch, choice: Option<&PolicyChoice>) -> Result<OpenPolicy
     };
     let policy = visuomotor_policies::open(config, directory, &launch.action).map_err(refuse)?;
     Ok(OpenPolicy { policy, identity })
+}
+
+fn in_file(launch: &Launch) -> Result<&PolicyConfig, InputError> {
+    let missing = "missing; say who acts in a [policy] table or with --policy";
+    let policy = launch.policy.as_ref();
+    policy.ok_or_else(|| launch.source.error_in("policy", missing))
 }
 
 impl PolicyChoice {

@@ -45,7 +45,10 @@ pub fn run(args: &RunArgs) -> Result<Grade, CommandError> {
     let launch = Launch::read(&args.launch).map_err(CommandError::input)?;
     let policy = policy::open(&launch, args.policy.as_ref()).map_err(CommandError::input)?;
     output::check_json(args.stats.as_deref())?;
-    let directory = args.record.as_ref().unwrap_or(&launch.episode.dir);
+    let directory = match &args.record {
+        Some(directory) => directory,
+        None => launch.episode_dir().map_err(CommandError::input)?,
+    };
     output::directory(directory)?;
     let interrupted = Arc::new(AtomicBool::new(false));
     let stop = interrupted.clone();
@@ -60,7 +63,7 @@ pub fn run(args: &RunArgs) -> Result<Grade, CommandError> {
         episodes: args.episodes,
         seconds: args.seconds,
         seed: args.seed,
-        directory: directory.clone(),
+        directory: directory.to_owned(),
         quiet: args.stats.as_deref() == Some(Path::new("-")),
     };
     let summary =

@@ -2,7 +2,7 @@
 //!
 //! Not responsible for what the parts do, nor for checking the launch file ([`crate::config`]).
 
-use crate::config::{JOINTS, Launch};
+use crate::config::Launch;
 use nalgebra::Vector3;
 use rand::{Rng, RngExt};
 use visuomotor_runtime::controller::{Controller, ControllerConfig, GoalLimits, Watchdogs};
@@ -31,7 +31,7 @@ pub enum WiringError {
     Render(#[from] visuomotor_drivers::sim::RenderError),
 }
 
-pub fn controller(launch: &Launch) -> Result<Controller<JOINTS>, WiringError> {
+pub fn controller<const N: usize>(launch: &Launch<N>) -> Result<Controller<N>, WiringError> {
     let period = launch.control_period();
     let safety = Safety::new(
         launch.chain.clone(),
@@ -64,7 +64,7 @@ pub fn controller(launch: &Launch) -> Result<Controller<JOINTS>, WiringError> {
 }
 
 /// A tool pose drawn from the launch file's start box.
-pub fn draw_start(launch: &Launch, rng: &mut impl Rng) -> TcpPose {
+pub fn draw_start<const N: usize>(launch: &Launch<N>, rng: &mut impl Rng) -> TcpPose {
     let task = &launch.task;
     let mut between = |low: f64, high: f64| low + (high - low) * rng.random::<f64>();
     TcpPose {
@@ -76,11 +76,11 @@ pub fn draw_start(launch: &Launch, rng: &mut impl Rng) -> TcpPose {
 }
 
 /// Joint positions that hold the tool at `start`, near the home posture.
-pub fn start_joints(
-    launch: &Launch,
+pub fn start_joints<const N: usize>(
+    launch: &Launch<N>,
     start: &TcpPose,
     rng: &mut impl Rng,
-) -> Result<JointPositions<JOINTS>, WiringError> {
+) -> Result<JointPositions<N>, WiringError> {
     let goal = pose::tool_pose(&launch.T_base_task(), start);
     let limits = launch.limits.of_chain(&launch.chain);
     ik::solve_pose(&launch.chain, &goal, &launch.home(), &limits, rng, RESTARTS).map_err(|error| {

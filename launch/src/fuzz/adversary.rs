@@ -1,6 +1,5 @@
 //! Requests that know no mercy, drawn from a seed.
 
-use crate::config::JOINTS;
 use rand::{RngExt, SeedableRng};
 use rand_xoshiro::Xoshiro256PlusPlus;
 use visuomotor_runtime::kinematics::Chain;
@@ -44,36 +43,36 @@ const MODES: [Mode; 9] = [
     Mode::NoAnswer,
 ];
 
-pub struct Adversary {
+pub struct Adversary<const N: usize> {
     rng: Xoshiro256PlusPlus,
     mode: Mode,
     ticks_left: u32,
     tick: u32,
-    dq_max: JointVelocities<JOINTS>,
+    dq_max: JointVelocities<N>,
     /// In [-1, 1].
-    direction: [f64; JOINTS],
+    direction: [f64; N],
     tool: [f64; 6],
 }
 
-impl Adversary {
-    pub fn new(limits: &Limits<JOINTS>, seed: u64) -> Self {
+impl<const N: usize> Adversary<N> {
+    pub fn new(limits: &Limits<N>, seed: u64) -> Self {
         Self {
             rng: Xoshiro256PlusPlus::seed_from_u64(seed),
             mode: Mode::Noise,
             ticks_left: 0,
             tick: 0,
             dq_max: limits.dq_max(),
-            direction: [0.0; JOINTS],
+            direction: [0.0; N],
             tool: [0.0; 6],
         }
     }
 
     pub fn request(
         &mut self,
-        chain: &Chain<JOINTS>,
-        state: &CommandState<JOINTS>,
-        tuning: &Tuning<JOINTS>,
-    ) -> Request<JOINTS> {
+        chain: &Chain<N>,
+        state: &CommandState<N>,
+        tuning: &Tuning<N>,
+    ) -> Request<N> {
         if self.ticks_left == 0 {
             self.ticks_left = self.rng.random_range(1..MODE_TICKS_MAX);
             self.mode = MODES[self.rng.random_range(0..MODES.len())];
@@ -83,8 +82,8 @@ impl Adversary {
         self.tick = self.tick.wrapping_add(1);
         let (dq, ddq) = match self.mode {
             Mode::Noise => (self.noise(2.0), self.noise(30.0)),
-            Mode::Push => (self.direction.map(|x| 3.0 * x), [0.0; JOINTS]),
-            Mode::Ride => (self.direction.map(f64::signum), [0.0; JOINTS]),
+            Mode::Push => (self.direction.map(|x| 3.0 * x), [0.0; N]),
+            Mode::Ride => (self.direction.map(f64::signum), [0.0; N]),
             Mode::BangBang => (
                 self.noise(1.0).map(|x| 10.0 * x.signum()),
                 self.noise(1.0).map(|x| 1e3 * x.signum()),
@@ -93,15 +92,15 @@ impl Adversary {
             Mode::NotFinite => {
                 let mut dq = self.direction;
                 let bad = [f64::NAN, f64::INFINITY, f64::NEG_INFINITY, 1.0];
-                dq[self.tick as usize % JOINTS] = bad[self.tick as usize % bad.len()];
-                (dq, [0.0; JOINTS])
+                dq[self.tick as usize % N] = bad[self.tick as usize % bad.len()];
+                (dq, [0.0; N])
             }
             Mode::Tool => return self.tool_motion(chain, state, tuning),
             Mode::Steps => {
                 if self.tick.is_multiple_of(250) {
                     self.turn();
                 }
-                (self.direction, [0.0; JOINTS])
+                (self.direction, [0.0; N])
             }
             Mode::NoAnswer => return Request::Stop,
         };
@@ -122,16 +121,16 @@ impl Adversary {
         self.tool = std::array::from_fn(|_| self.rng.random_range(-TOOL_SPEED..TOOL_SPEED));
     }
 
-    fn noise(&mut self, scale: f64) -> [f64; JOINTS] {
+    fn noise(&mut self, scale: f64) -> [f64; N] {
         std::array::from_fn(|_| self.rng.random_range(-scale..scale))
     }
 
     fn tool_motion(
         &self,
-        chain: &Chain<JOINTS>,
-        state: &CommandState<JOINTS>,
-        tuning: &Tuning<JOINTS>,
-    ) -> Request<JOINTS> {
+        chain: &Chain<N>,
+        state: &CommandState<N>,
+        tuning: &Tuning<N>,
+    ) -> Request<N> {
         let motion = ToolMotion {
             pose: chain.fk(&state.q),
             twist: self.tool.into(),

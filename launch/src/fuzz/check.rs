@@ -3,7 +3,6 @@
 //! Uses the filter's own account of a tick only where nothing else knows (the closed-form extrema); everything else is
 //! computed anew from commands.
 
-use crate::config::JOINTS;
 use nalgebra::Isometry3;
 use serde::Serialize;
 use visuomotor_runtime::kinematics::Chain;
@@ -95,18 +94,18 @@ impl Seen {
 }
 
 /// The limits that a filter was given.
-pub struct Judge<'a> {
-    pub chain: &'a Chain<JOINTS>,
-    pub limits: &'a Limits<JOINTS>,
+pub struct Judge<'a, const N: usize> {
+    pub chain: &'a Chain<N>,
+    pub limits: &'a Limits<N>,
     pub tool: ToolLimits,
     pub t_task_base: Isometry3<f64>,
     /// The control period, s.
     pub dt: f64,
 }
 
-impl Judge<'_> {
+impl<const N: usize> Judge<'_, N> {
     /// By how much the tick from `old` to the filter's present command exceeds each limit.
-    pub fn excess(&self, old: &CommandState<JOINTS>, safety: &Safety<JOINTS>) -> PerLimit<f64> {
+    pub fn excess(&self, old: &CommandState<N>, safety: &Safety<N>) -> PerLimit<f64> {
         // The maxima below would drop a NaN, and an absent command has none.
         const BROKEN: PerLimit<f64> = PerLimit::of([f64::NAN; LIMITS]);
         let mut excess = PerLimit::of([f64::NEG_INFINITY; LIMITS]);
@@ -163,7 +162,7 @@ impl Judge<'_> {
     }
 }
 
-fn is_finite(state: &CommandState<JOINTS>) -> bool {
+fn is_finite<const N: usize>(state: &CommandState<N>) -> bool {
     state.q.is_finite() && state.dq.is_finite() && state.ddq.is_finite()
 }
 

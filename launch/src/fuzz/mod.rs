@@ -6,8 +6,9 @@
 mod adversary;
 mod check;
 
+use crate::any_arm::{self, AnyArm};
 use crate::cli::FuzzArgs;
-use crate::config::{JOINTS, Launch};
+use crate::config::Launch;
 use crate::error::{CommandError, Grade};
 use crate::output;
 use crate::wiring;
@@ -58,30 +59,35 @@ struct Report {
 
 pub fn run(args: &FuzzArgs) -> Result<Grade, CommandError> {
     output::check_json(args.json.as_deref())?;
-    let launch = Launch::read(&args.launch).map_err(CommandError::input)?;
-    let mut rng = Xoshiro256PlusPlus::seed_from_u64(args.seed);
-    let free = Arena::new(&launch, ToolLimits::anywhere_in(EVERYWHERE));
-    let whole = Arena::new(&launch, launch.tool_limits);
-    let share = args.joint_ticks.div_ceil(JOINTS as u64);
-    let joints = free.attack(&mut rng, share)?;
-    let arm = whole.attack(&mut rng, args.arm_ticks)?;
-    let mut seen = joints.seen;
-    seen.add(&arm.seen);
-    let report = Report {
-        joint_ticks: joints.ticks * JOINTS as u64,
-        arm_ticks: arm.ticks,
-        max_excess: PerLimit::of(seen.excess),
-        near_limit_ticks: PerLimit::of(seen.near_ticks),
-        stops: joints.stops + arm.stops,
-        fallback_share_benign: whole.benign(&mut rng)?,
-        violations: seen.violations,
-    };
-    output::report(&report, &report, args.json.as_deref())?;
-    Ok(if report.violations == 0 {
-        Grade::Good
-    } else {
-        Grade::Short
-    })
+    any_arm::run(args, &args.launch)
+}
+
+impl AnyArm for FuzzArgs {
+    fn run<const N: usize>(&self, launch: &Launch<N>) -> Result<Grade, CommandError> {
+        let mut rng = Xoshiro256PlusPlus::seed_from_u64(self.seed);
+        let free = Arena::new(launch, ToolLimits::anywhere_in(EVERYWHERE));
+        let whole = Arena::new(launch, launch.tool_limits);
+        let share = self.joint_ticks.div_ceil(N as u64);
+        let joints = free.attack(&mut rng, share)?;
+        let arm = whole.attack(&mut rng, self.arm_ticks)?;
+        let mut seen = joints.seen;
+        seen.add(&arm.seen);
+        let report = Report {
+            joint_ticks: joints.ticks * N as u64,
+            arm_ticks: arm.ticks,
+            max_excess: PerLimit::of(seen.excess),
+            near_limit_ticks: PerLimit::of(seen.near_ticks),
+            stops: joints.stops + arm.stops,
+            fallback_share_benign: whole.benign(&mut rng)?,
+            violations: seen.violations,
+        };
+        output::report(&report, &report, self.json.as_deref())?;
+        Ok(if report.violations == 0 {
+            Grade::Good
+        } else {
+            Grade::Short
+        })
+    }
 }
 
 /// What came of an attack.
@@ -93,14 +99,14 @@ struct Attack {
 }
 
 /// A filter with the limits that it is held against.
-struct Arena<'a> {
-    launch: &'a Launch,
+struct Arena<'a, const N: usize> {
+    launch: &'a Launch<N>,
     tool: ToolLimits,
-    tuning: Tuning<JOINTS>,
+    tuning: Tuning<N>,
 }
 
-impl<'a> Arena<'a> {
-    fn new(launch: &'a Launch, tool: ToolLimits) -> Self {
+impl<'a, const N: usize> Arena<'a, N> {
+    fn new(launch: &'a Launch<N>, tool: ToolLimits) -> Self {
         let tuning = Tuning {
             posture: launch.home(),
             posture_gain_per_s: launch.robot.posture_gain_per_s.into(),
@@ -115,7 +121,7 @@ impl<'a> Arena<'a> {
     }
 
     /// A filter that is armed at the tool's pose.
-    fn armed(&self, at: &TcpPose, rng: &mut impl Rng) -> Result<Safety<JOINTS>, CommandError> {
+    fn armed(&self, at: &TcpPose, rng: &mut impl Rng) -> Result<Safety<N>, CommandError> {
         let q = wiring::start_joints(self.launch, at, rng).map_err(CommandError::input)?;
         let mut safety = Safety::new(
             self.launch.chain.clone(),
@@ -136,7 +142,7 @@ impl<'a> Arena<'a> {
         Ok(safety)
     }
 
-    fn judge(&self) -> Judge<'_> {
+    fn judge(&self) -> Judge<'_, N> {
         Judge {
             chain: &self.launch.chain,
             limits: &self.launch.limits,
@@ -242,7 +248,11 @@ fn stops_arm(intervention: Intervention) -> bool {
 }
 
 /// Whether the arm rests within the time of its stored stop once nothing is asked any more.
-fn comes_to_rest(mut safety: Safety<JOINTS>, judge: &Judge<'_>, seen: &mut Seen) -> bool {
+fn comes_to_rest<const N: usize>(
+    mut safety: Safety<N>,
+    judge: &Judge<'_, N>,
+    seen: &mut Seen,
+) -> bool {
     let ticks = (safety.stop_s() / judge.dt).ceil() as u64 + 1;
     for _ in 0..ticks {
         let Some(old) = safety.command() else {

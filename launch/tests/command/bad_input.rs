@@ -254,9 +254,90 @@ fn bad_robot_descriptions_are_refused_by_name() {
         let text = changed(&scratch.good(), &urdf().display().to_string(), &named);
         let text = changed(&text, "tip_link = \"tcp\"", &format!("tip_link = {tip:?}"));
         let path = scratch.write("launch.toml", &text);
-        let place = place(&path, &text, "urdf =");
+        // Either may be wrong: the description, or how many joints the launch file expects.
+        let mark = if tip == "extra" {
+            "home_rad ="
+        } else {
+            "urdf ="
+        };
+        let place = place(&path, &text, mark);
         let output = run("eval {} --policy scripted --episodes 1", &[&path]);
         assert_refused(&output, &[&place, &named, message], name);
+    }
+}
+
+#[test]
+fn numbers_of_joints_that_do_not_fit_are_refused() {
+    let scratch = Scratch::new("bad-joints");
+    let commands = [
+        "fuzz-safety {} --joint-ticks 7 --arm-ticks 1",
+        "bench tick {} --ticks 1",
+        "bench ik {} --poses 1",
+    ];
+    let simulated = [
+        "run {} --policy scripted --episodes 1",
+        "eval {} --policy scripted --episodes 1",
+        "bin {} --policy scripted --repeats 1",
+    ];
+    for (home, any_arm) in [
+        ("[]", "0 values, but an arm has 5, 6 or 7 joints"),
+        ("[0.0]", "1 values, but an arm has 5, 6 or 7 joints"),
+        (
+            "[0.0, 0.5, 0.0, -1.3, 0.0, 1.2]",
+            "posture_gain_per_s: 7 values where the arm has 6 joints",
+        ),
+        (
+            "[0.0, 0.5, 0.0, -1.3, 0.0, 1.2, 0.0, 0.0]",
+            "8 values, but an arm has 5, 6 or 7 joints",
+        ),
+    ] {
+        let shipped = "[0.0, 0.548949, 0.0, -1.332549, 0.0, 1.260095, 0.0]";
+        let text = changed(&scratch.good(), shipped, home);
+        let path = scratch.write("launch.toml", &text);
+        let place = place(&path, &text, "home_rad =");
+        for line in commands {
+            assert_refused(&run(line, &[&path]), &[any_arm], line);
+        }
+        for line in simulated {
+            let message = "the simulated arm has 7 joints";
+            assert_refused(&run(line, &[&path]), &[&place, message], line);
+        }
+    }
+    // Of two lists either may be wrong: the home position is believed.
+    let shipped = "posture_gain_per_s = [1.0, ";
+    let text = changed(&scratch.good(), shipped, "posture_gain_per_s = [");
+    let path = scratch.write("launch.toml", &text);
+    let place = place(&path, &text, "posture_gain_per_s =");
+    for line in commands.iter().chain(&simulated) {
+        let message = "6 values where the arm has 7 joints";
+        assert_refused(&run(line, &[&path]), &[&place, message], line);
+    }
+}
+
+#[test]
+fn what_only_some_commands_need_is_missed_by_them_alone() {
+    let scratch = Scratch::new("bare");
+    let whole = scratch.good();
+    let policy = whole.find("[policy]").expect("there");
+    let episode = whole.find("[episode]").expect("there");
+    let without_policy = [&whole[..policy], &whole[episode..]].concat();
+    let bare = whole[..policy].to_owned();
+    let missing = "policy: missing; say who acts in a [policy] table or with --policy";
+    let path = scratch.write("launch.toml", without_policy);
+    for line in ["run {} --episodes 1", "eval {} --episodes 1"] {
+        assert_refused(&run(line, &[&path]), &[missing], line);
+    }
+    let path = scratch.write("launch.toml", bare);
+    let missing = "episode: missing; say in [episode]";
+    let run_it = "run {} --policy scripted --episodes 1";
+    assert_refused(&run(run_it, &[&path]), &[missing], run_it);
+    for line in [
+        "fuzz-safety {} --joint-ticks 700 --arm-ticks 100",
+        "bench tick {} --ticks 100",
+        "bench ik {} --poses 10",
+    ] {
+        let output = run(line, &[&path]);
+        assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
     }
 }
 
