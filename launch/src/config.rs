@@ -13,7 +13,9 @@ use visuomotor_runtime::action::ActionScale;
 use visuomotor_runtime::clock::Duration;
 use visuomotor_runtime::kinematics::{Chain, ChainError};
 use visuomotor_runtime::realtime::Preference;
-use visuomotor_runtime::safety::{Limits, LimitsConfig, ToolLimits, Workspace};
+use visuomotor_runtime::safety::{
+    Collision, CollisionConfig, Limits, LimitsConfig, ToolLimits, Workspace,
+};
 use visuomotor_runtime::setpoint::SetpointLimits;
 use visuomotor_runtime::units::JointPositions;
 
@@ -33,6 +35,8 @@ struct Tables {
     watchdogs: Watchdogs,
     limits: LimitsConfig,
     workspace: Workspace,
+    #[serde(default)]
+    collision: CollisionConfig,
     policy: Option<PolicyConfig>,
     episode: Option<Episode>,
     #[cfg(feature = "sim")]
@@ -74,6 +78,9 @@ pub struct Launch<const N: usize = JOINTS> {
     pub watchdogs: Watchdogs,
     pub limits: Limits<N>,
     pub tool_limits: ToolLimits,
+    pub collision: Collision<N>,
+    /// What `collision` was read from.
+    pub shapes: CollisionConfig,
     /// Not opened yet: another policy may be asked for.
     pub policy: Option<PolicyConfig>,
     pub episode: Option<Episode>,
@@ -250,7 +257,9 @@ impl<const N: usize> Launch<N> {
             .map_err(|error| source.error_at(error.span.clone(), error))?;
         let tool_limits = ToolLimits::new(tables.workspace, &tables.limits)
             .map_err(|error| source.error_at(error.span.clone(), error))?;
-        check_home(&source, &robot, &limits, &chain)?;
+        let collision = Collision::new(&chain, &tables.collision)
+            .map_err(|error| source.error_at(error.span.clone(), error))?;
+        check_home(&source, &robot, &limits, &chain, &collision)?;
         Ok(Self {
             urdf_text,
             chain,
@@ -262,6 +271,8 @@ impl<const N: usize> Launch<N> {
             watchdogs: tables.watchdogs,
             limits,
             tool_limits,
+            collision,
+            shapes: tables.collision,
             policy: tables.policy,
             episode: tables.episode,
             #[cfg(feature = "sim")]
@@ -445,6 +456,7 @@ fn check_home<const N: usize>(
     robot: &Robot<N>,
     limits: &Limits<N>,
     chain: &Chain<N>,
+    collision: &Collision<N>,
 ) -> Result<(), InputError> {
     for (joint, (q, bounds)) in robot.home_rad.iter().zip(limits.joints()).enumerate() {
         let (lower, upper) = (bounds.lower, bounds.upper);
@@ -453,6 +465,13 @@ fn check_home<const N: usize>(
             let message = format!("{q} is outside {name}'s limits [{lower:.4}, {upper:.4}]");
             return Err(source.error_in(&format!("robot.home_rad[{joint}]"), message));
         }
+    }
+    if let Some((pair, distance_m)) = collision.nearest(chain, &robot.home_rad.into())
+        && distance_m < 0.0
+    {
+        let [capsule, other] = collision.names(pair);
+        let message = format!("there {capsule} is {:.3} m inside {other}", -distance_m);
+        return Err(source.error_in("robot.home_rad", message));
     }
     Ok(())
 }

@@ -46,10 +46,11 @@ impl<'a> Lineage<'a> {
             watchdogs,
             limits,
             tool_limits,
+            collision,
             ..
         } = self.launch;
         let settings = format!("{task:?} {action:?} {control:?} {setpoint:?} {watchdogs:?}");
-        let limits = format!("{limits:?} {tool_limits:?}");
+        let limits = format!("{limits:?} {tool_limits:?} {collision:?}");
         Header {
             origin: Origin {
                 schema_version: SCHEMA_VERSION,

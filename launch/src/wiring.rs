@@ -37,6 +37,7 @@ pub fn controller<const N: usize>(launch: &Launch<N>) -> Result<Controller<N>, W
         launch.chain.clone(),
         launch.limits,
         launch.tool_limits,
+        launch.collision.clone(),
         launch.T_base_task(),
         period,
     )?;

@@ -3,6 +3,7 @@
 //! Uses the filter's own account of a tick only where nothing else knows (the closed-form extrema); everything else is
 //! computed anew from commands.
 
+use super::shapes::Shapes;
 use nalgebra::Isometry3;
 use serde::Serialize;
 use visuomotor_runtime::kinematics::Chain;
@@ -14,9 +15,9 @@ const SHARES: [f64; 4] = [0.25, 0.5, 0.75, 1.0];
 const NEAR: f64 = 1e-4;
 /// Rounding of positions, divided by the tick, and of the forward kinematics.
 const ROUNDING: f64 = 1e-9;
-const LIMITS: usize = 7;
+const LIMITS: usize = 8;
 
-/// A value for each limit: rad, rad/s, rad/s², rad/s³, m/s, rad/s, m.
+/// A value for each limit: rad, rad/s, rad/s², rad/s³, m/s, rad/s, m, m.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 pub struct PerLimit<T> {
     pub q: T,
@@ -25,12 +26,25 @@ pub struct PerLimit<T> {
     pub dddq: T,
     pub tcp_speed: T,
     pub tcp_rotation: T,
-    /// Workspace box and table plane.
+    /// Workspace and table; planes and boxes that the arm's capsules keep away from.
     pub plane_m: T,
+    /// The arm's capsules from each other.
+    pub capsule_m: T,
 }
 
 impl<T: Copy> PerLimit<T> {
-    pub const fn of([q, dq, ddq, dddq, tcp_speed, tcp_rotation, plane_m]: [T; LIMITS]) -> Self {
+    pub const fn of(
+        [
+            q,
+            dq,
+            ddq,
+            dddq,
+            tcp_speed,
+            tcp_rotation,
+            plane_m,
+            capsule_m,
+        ]: [T; LIMITS],
+    ) -> Self {
         Self {
             q,
             dq,
@@ -39,6 +53,7 @@ impl<T: Copy> PerLimit<T> {
             tcp_speed,
             tcp_rotation,
             plane_m,
+            capsule_m,
         }
     }
 
@@ -51,6 +66,7 @@ impl<T: Copy> PerLimit<T> {
             self.tcp_speed,
             self.tcp_rotation,
             self.plane_m,
+            self.capsule_m,
         ]
     }
 }
@@ -98,6 +114,7 @@ pub struct Judge<'a, const N: usize> {
     pub chain: &'a Chain<N>,
     pub limits: &'a Limits<N>,
     pub tool: ToolLimits,
+    pub shapes: Shapes,
     pub t_task_base: Isometry3<f64>,
     /// The control period, s.
     pub dt: f64,
@@ -155,6 +172,9 @@ impl<const N: usize> Judge<'_, N> {
             excess.plane_m = excess.plane_m.max(workspace.table_height_m - p.z);
             let speed = twist.fixed_rows::<3>(0).norm() - self.tool.speed_m_per_s;
             let turning = twist.fixed_rows::<3>(3).norm() - self.tool.rotation_rad_per_s;
+            let distances = self.shapes.distances(&self.chain.frames(&between.q));
+            excess.plane_m = excess.plane_m.max(-distances.to_others_m);
+            excess.capsule_m = excess.capsule_m.max(-distances.to_itself_m);
             excess.tcp_speed = excess.tcp_speed.max(speed);
             excess.tcp_rotation = excess.tcp_rotation.max(turning);
         }

@@ -1,10 +1,11 @@
 //! `visuomotor fuzz-safety`: an adversary against the safety filter, and what got through.
 //!
-//! Joints first, with the whole arm free to move, so that every joint meets its own limits; then the whole arm in its
-//! workspace. Not responsible for the filter ([`visuomotor_runtime::safety`]).
+//! Joints first, with the whole arm free to move, so that every joint meets its own limits; then the whole arm, in its
+//! workspace and, where it meets what its capsules must not touch, outside. Not responsible for the filter ([`visuomotor_runtime::safety`]).
 
 mod adversary;
 mod check;
+mod shapes;
 
 use crate::any_arm::{self, AnyArm};
 use crate::cli::FuzzArgs;
@@ -18,13 +19,16 @@ use nalgebra::Vector3;
 use rand::{Rng, RngExt, SeedableRng};
 use rand_xoshiro::Xoshiro256PlusPlus;
 use serde::Serialize;
+use shapes::Shapes;
 use std::fmt;
 use visuomotor_runtime::arm::{ArmState, Fingers};
 use visuomotor_runtime::clock::Instant;
 use visuomotor_runtime::kinematics::ik::{self, Tuning};
 use visuomotor_runtime::kinematics::pose;
 use visuomotor_runtime::observation::TcpPose;
-use visuomotor_runtime::safety::{Intervention, Request, Safety, ToolLimits, Workspace};
+use visuomotor_runtime::safety::{
+    Collision, CollisionConfig, Intervention, Request, Safety, ToolLimits, Workspace,
+};
 use visuomotor_runtime::setpoint::Setpoint;
 use visuomotor_runtime::units::{JointTorques, JointVelocities};
 
@@ -65,11 +69,21 @@ pub fn run(args: &FuzzArgs) -> Result<Grade, CommandError> {
 impl AnyArm for FuzzArgs {
     fn run<const N: usize>(&self, launch: &Launch<N>) -> Result<Grade, CommandError> {
         let mut rng = Xoshiro256PlusPlus::seed_from_u64(self.seed);
-        let free = Arena::new(launch, ToolLimits::anywhere_in(EVERYWHERE));
+        let free = Arena {
+            collision: Collision::none(),
+            shapes: CollisionConfig::default(),
+            ..Arena::new(launch, ToolLimits::anywhere_in(EVERYWHERE))
+        };
+        let joints = free.attack(&mut rng, self.joint_ticks.div_ceil(N as u64))?;
         let whole = Arena::new(launch, launch.tool_limits);
-        let share = self.joint_ticks.div_ceil(N as u64);
-        let joints = free.attack(&mut rng, share)?;
-        let arm = whole.attack(&mut rng, self.arm_ticks)?;
+        let outside = ToolLimits {
+            workspace: EVERYWHERE,
+            ..launch.tool_limits
+        };
+        let outside = Arena::new(launch, outside);
+        let half = self.arm_ticks / 2;
+        let arm = whole.attack(&mut rng, self.arm_ticks - half)?;
+        let arm = arm.and(outside.attack(&mut rng, half)?);
         let mut seen = joints.seen;
         seen.add(&arm.seen);
         let report = Report {
@@ -98,10 +112,24 @@ struct Attack {
     stops: u64,
 }
 
+impl Attack {
+    fn and(mut self, other: Self) -> Self {
+        self.seen.add(&other.seen);
+        Self {
+            seen: self.seen,
+            ticks: self.ticks + other.ticks,
+            stops: self.stops + other.stops,
+        }
+    }
+}
+
 /// A filter with the limits that it is held against.
 struct Arena<'a, const N: usize> {
     launch: &'a Launch<N>,
     tool: ToolLimits,
+    collision: Collision<N>,
+    /// What `collision` was read from.
+    shapes: CollisionConfig,
     tuning: Tuning<N>,
 }
 
@@ -116,6 +144,8 @@ impl<'a, const N: usize> Arena<'a, N> {
         Self {
             launch,
             tool,
+            collision: launch.collision.clone(),
+            shapes: launch.shapes.clone(),
             tuning,
         }
     }
@@ -127,6 +157,7 @@ impl<'a, const N: usize> Arena<'a, N> {
             self.launch.chain.clone(),
             self.launch.limits,
             self.tool,
+            self.collision.clone(),
             self.launch.T_base_task(),
             self.launch.control_period(),
         )
@@ -147,6 +178,7 @@ impl<'a, const N: usize> Arena<'a, N> {
             chain: &self.launch.chain,
             limits: &self.launch.limits,
             tool: self.tool,
+            shapes: Shapes::new(&self.launch.chain, &self.shapes),
             t_task_base: self.launch.T_base_task().inverse(),
             dt: self.launch.control_period().as_nanos() as f64 * 1e-9,
         }
@@ -287,6 +319,7 @@ impl fmt::Display for Report {
                 near.tcp_rotation,
             ),
             ("borders", "m", excess.plane_m, near.plane_m),
+            ("capsules", "m", excess.capsule_m, near.capsule_m),
         ] {
             writeln!(
                 f,
