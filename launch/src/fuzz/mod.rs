@@ -53,6 +53,8 @@ struct Report {
     max_excess: PerLimit<f64>,
     /// Ticks within 1e-4 of each limit, in the limit's unit.
     near_limit_ticks: PerLimit<u64>,
+    /// Ticks that did not happen, as when the control thread comes late.
+    late_ticks: u64,
     /// How often the input was cut.
     stops: u64,
     /// Share of ticks on which a reachable 4 Hz reference met a stop.
@@ -91,6 +93,7 @@ impl AnyArm for FuzzArgs {
             arm_ticks: arm.ticks,
             max_excess: PerLimit::of(seen.excess),
             near_limit_ticks: PerLimit::of(seen.near_ticks),
+            late_ticks: joints.late + arm.late,
             stops: joints.stops + arm.stops,
             fallback_share_benign: whole.benign(&mut rng)?,
             violations: seen.violations,
@@ -109,6 +112,8 @@ struct Attack {
     seen: Seen,
     /// Ticks with a request; those from a cut input to rest come on top.
     ticks: u64,
+    /// Of these, ticks that did not happen.
+    late: u64,
     stops: u64,
 }
 
@@ -118,6 +123,7 @@ impl Attack {
         Self {
             seen: self.seen,
             ticks: self.ticks + other.ticks,
+            late: self.late + other.late,
             stops: self.stops + other.stops,
         }
     }
@@ -188,11 +194,12 @@ impl<'a, const N: usize> Arena<'a, N> {
     fn attack(&self, rng: &mut impl Rng, ticks: u64) -> Result<Attack, CommandError> {
         let start = wiring::draw_start(self.launch, rng);
         let mut safety = self.armed(&start, rng)?;
-        let mut adversary = Adversary::new(&self.launch.limits, rng.random());
         let judge = self.judge();
+        let mut adversary = Adversary::new(&judge, self.tuning, rng.random());
         let mut attack = Attack {
             seen: Seen::default(),
             ticks: 0,
+            late: 0,
             stops: 0,
         };
         let seen = &mut attack.seen;
@@ -202,10 +209,13 @@ impl<'a, const N: usize> Arena<'a, N> {
                 seen.violations += 1;
                 break;
             };
-            let request = adversary.request(&self.launch.chain, &old, &self.tuning);
+            attack.ticks += 1;
+            let Some(request) = adversary.request(&old) else {
+                attack.late += 1;
+                continue;
+            };
             safety.filter(request, Fingers::Open);
             seen.note(&judge.excess(&old, &safety));
-            attack.ticks += 1;
             if adversary.once_in(CUT_ONCE_IN) {
                 attack.stops += 1;
                 seen.violations += u64::from(!comes_to_rest(safety.clone(), &judge, seen));

@@ -20,6 +20,7 @@ use crate::fault::Fault;
 use crate::kinematics::Chain;
 use crate::units::{JointAccelerations, JointPositions, JointVelocities};
 use nalgebra::{Isometry3, SVector};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 
 /// An arm faster than this is not at rest: a first command without velocity would tear its motion off.
 const START_DQ_MAX_RAD_PER_S: f64 = 0.05;
@@ -31,6 +32,8 @@ pub enum Request<const N: usize> {
         dq: JointVelocities<N>,
         ddq: JointAccelerations<N>,
     },
+    /// Start with these jerks, rad/s³: what an optimiser of one's own answered. Any value is legal, as above.
+    Jerk(SVector<f64, N>),
     /// Come to rest as fast as the limits allow, and stay.
     Stop,
 }
@@ -226,16 +229,16 @@ impl<const N: usize> Safety<N> {
             return (Verdict::Stop(StopCategory::Two), report);
         };
         let mut report = SafetyReport::default();
-        let next = match request {
-            Request::Motion { dq, ddq } if dq.is_finite() && ddq.is_finite() => {
-                self.certified(&tracks, &dq, &ddq, &mut report)
-            }
-            Request::Motion { .. } => {
-                report.limits.insert(LimitSet::NOT_FINITE);
-                None
-            }
-            Request::Stop => None,
-        };
+        // Whatever goes wrong while a better motion is sought, the stop that is stored remains.
+        let sought = catch_unwind(AssertUnwindSafe(|| {
+            self.seek(&tracks, &request, &mut report)
+        }));
+        let next = sought.unwrap_or_else(|_| {
+            self.steering.reset();
+            report = SafetyReport::default();
+            report.limits.insert(LimitSet::NO_ANSWER);
+            None
+        });
         let next = next.unwrap_or_else(|| {
             let resting = tracks.iter().all(|track| track.remaining_s() <= 0.0);
             report.intervention = if resting {
@@ -255,19 +258,42 @@ impl<const N: usize> Safety<N> {
         (Verdict::Move(command), report)
     }
 
-    /// The next tracks nearest to the request whose stop is certified; `None` when only the stored stop is.
-    fn certified(
+    /// The next tracks nearest to the request whose stop is certified; `None` when only the stored stop is, or is asked for.
+    fn seek(
         &mut self,
         tracks: &[Track; N],
-        dq: &JointVelocities<N>,
-        ddq: &JointAccelerations<N>,
+        request: &Request<N>,
+        report: &mut SafetyReport,
+    ) -> Option<[Track; N]> {
+        let q = std::array::from_fn(|i| tracks[i].state.q).into();
+        let around = |safety: &Self| safety.certificate.collision().around(&safety.chain, &q);
+        match request {
+            Request::Motion { dq, ddq } if dq.is_finite() && ddq.is_finite() => {
+                let around = around(self);
+                let jerk = self.jerk(tracks, &around, dq, ddq, report);
+                self.certified(tracks, &around, &jerk, report)
+            }
+            Request::Jerk(jerk) if jerk.iter().all(|x| x.is_finite()) => {
+                self.certified(tracks, &around(self), jerk, report)
+            }
+            Request::Motion { .. } | Request::Jerk(_) => {
+                report.limits.insert(LimitSet::NOT_FINITE);
+                None
+            }
+            Request::Stop => None,
+        }
+    }
+
+    /// The next tracks nearest to these jerks whose stop is certified; `None` when only the stored stop is.
+    fn certified(
+        &self,
+        tracks: &[Track; N],
+        around: &Around<N>,
+        jerk: &SVector<f64, N>,
         report: &mut SafetyReport,
     ) -> Option<[Track; N]> {
         const SHRINKS: usize = 4;
         const SHRINK: f64 = 0.4;
-        let q = std::array::from_fn(|i| tracks[i].state.q).into();
-        let around = self.certificate.collision().around(&self.chain, &q);
-        let jerk = self.jerk(tracks, &around, dq, ddq, report);
         let joints = self.limits.joints();
         let mut wanted = *tracks;
         for i in 0..N {
@@ -277,10 +303,10 @@ impl<const N: usize> Safety<N> {
             }
             wanted[i] = track;
         }
-        match self.certificate.check(&self.chain, &around, &wanted) {
+        match self.certificate.check(&self.chain, around, &wanted) {
             Ok(()) => return Some(wanted),
             Err(limit) => {
-                if let Some(together) = self.stopping_together(&around, &wanted) {
+                if let Some(together) = self.stopping_together(around, &wanted) {
                     return Some(together);
                 }
                 report.limits.insert(limit);
@@ -298,14 +324,10 @@ impl<const N: usize> Safety<N> {
                     .attempt(&joints[i], jerk, self.dt)
                     .unwrap_or(stored)
             });
-            if self
-                .certificate
-                .check(&self.chain, &around, &shrunk)
-                .is_ok()
-            {
+            if self.certificate.check(&self.chain, around, &shrunk).is_ok() {
                 return Some(shrunk);
             }
-            if let Some(together) = self.stopping_together(&around, &shrunk) {
+            if let Some(together) = self.stopping_together(around, &shrunk) {
                 return Some(together);
             }
         }

@@ -35,6 +35,9 @@ impl LimitSet {
     /// A capsule of the arm came near to what it must not touch.
     pub const COLLISION: Self = Self(256);
 
+    /// The search for the nearest safe motion ended in a panic.
+    pub const NO_ANSWER: Self = Self(512);
+
     pub fn insert(&mut self, other: Self) {
         self.0 |= other.0;
     }
