@@ -193,7 +193,7 @@ mod tests {
         )
         .expect("a box");
         assert!((to_box(&x, &cuboid) - 1.5).abs() < 1e-12);
-        let diagonal = line([3.5, 2.0, 0.0], [2.5, 4.0, 3.0]);
+        let diagonal = line([3.5, 2.0, 0.0], [4.5, 4.0, 3.0]);
         assert!((to_box(&diagonal, &cuboid) - 2.0).abs() < 1e-9);
     }
 }

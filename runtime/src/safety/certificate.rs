@@ -12,7 +12,7 @@
 //! of each of the capsule's ends from the plane, in the frame of the solid, where only the joints between the two move it.
 //! The plane of an interval is the one that fits best at its beginning.
 
-use super::collision::{Around, Collision, PAIRS_MAX, Pair};
+use super::collision::{Around, Collision, PAIRS_MAX, PARTS_MAX, Pair, Part};
 use super::joint::Track;
 use super::limits::{Limits, ToolLimits};
 use super::report::LimitSet;
@@ -68,7 +68,14 @@ struct Watch<const N: usize> {
     place_m: Option<f64>,
     /// Of the tool's linear and angular speed, m/s and rad/s.
     speed: Option<(f64, f64)>,
+    parts: Parts,
     pairs: Pairs,
+}
+
+/// Capsules that a stop could move too fast: which, and the margins of their speeds.
+struct Parts {
+    fast: u64,
+    margins_m_per_s: [f64; PARTS_MAX],
 }
 
 /// Pairs that a stop could bring together: which, and the plane that stands between each.
@@ -122,7 +129,8 @@ impl<const N: usize> Certificate<N> {
         let stride_s = (duration_s / f64::from(SAMPLES)).max(2.0 * self.dt);
         let start = chain.frames(&positions(tracks, 0.0));
         let mut watch = self.watch(chain, now, &start, &bounds, stride_s);
-        if watch.place_m.is_none() && watch.speed.is_none() && watch.pairs.near == 0 {
+        let nothing = watch.place_m.is_none() && watch.speed.is_none();
+        if nothing && watch.pairs.near == 0 && watch.parts.fast == 0 {
             return Ok(());
         }
         self.look(chain, &start, tracks, 0.0, &mut watch)?;
@@ -167,7 +175,24 @@ impl<const N: usize> Certificate<N> {
                 pairs.margins_m[k] = bounds.acceleration_max(&pair.reach_m, joints) * share;
             }
         }
+        let mut parts = Parts {
+            fast: 0,
+            margins_m_per_s: [0.0; PARTS_MAX],
+        };
+        if self.tool.capsules_m_per_s.is_finite() {
+            let turn_margin = bounds.jerk_max(&SVector::repeat(1.0)) * share;
+            for (k, part) in self.collision.parts().iter().enumerate() {
+                let radius_m = part.capsule.radius_m;
+                let most = bounds.dq.dot(&part.reach_m) + radius_m * bounds.dq.sum();
+                if most > self.tool.capsules_m_per_s {
+                    parts.fast |= 1 << k;
+                    parts.margins_m_per_s[k] =
+                        bounds.jerk_max(&part.reach_m) * share + radius_m * turn_margin;
+                }
+            }
+        }
         Watch {
+            parts,
             place_m: (!far).then_some(margin_m),
             speed: (!slow).then(margins),
             pairs,
@@ -188,10 +213,15 @@ impl<const N: usize> Certificate<N> {
         if let Some(margins) = watch.speed {
             self.look_at_speed(chain, frames, &velocities(tracks, t), margins)?;
         }
-        let mut near = watch.pairs.near;
-        while near != 0 {
-            let k = near.trailing_zeros() as usize;
-            near &= near - 1;
+        for k in ones(watch.parts.fast) {
+            let part = &self.collision.parts()[k];
+            let speed = speed(chain, part, frames, &velocities(tracks, t));
+            let keeps = speed <= self.tool.capsules_m_per_s - watch.parts.margins_m_per_s[k];
+            if !keeps {
+                return Err(LimitSet::ARM_SPEED);
+            }
+        }
+        for k in ones(watch.pairs.near) {
             look_at_pair(
                 &self.collision.pairs()[k],
                 frames,
@@ -248,6 +278,31 @@ impl<const N: usize> Certificate<N> {
     }
 }
 
+/// The places of the ones in a set of bits.
+fn ones(mut bits: u64) -> impl Iterator<Item = usize> {
+    std::iter::from_fn(move || {
+        let k = bits.trailing_zeros() as usize;
+        bits &= bits.wrapping_sub(1);
+        (k < 64).then_some(k)
+    })
+}
+
+/// What no point of a capsule exceeds, m/s: along its line speed is greatest at an end, and what lies beside the line moves
+/// at most by radius times rotation faster.
+fn speed<const N: usize>(
+    chain: &Chain<N>,
+    part: &Part<N>,
+    frames: &Frames<N>,
+    dq: &JointVelocities<N>,
+) -> f64 {
+    let twist = part.capsule.ends.map(|end| {
+        let point = frames.point(part.joints, &end);
+        chain.jacobian_at(frames, 0..part.joints, &point) * dq.0
+    });
+    let [a, b] = twist.map(|twist| twist.fixed_rows::<3>(0).norm());
+    a.max(b) + part.capsule.radius_m * twist[0].fixed_rows::<3>(3).norm()
+}
+
 /// Whether the plane of the last interval still stands between the two at its end; then the one of the next.
 fn look_at_pair<const N: usize>(
     pair: &Pair<N>,
@@ -257,8 +312,9 @@ fn look_at_pair<const N: usize>(
 ) -> Result<(), LimitSet> {
     let capsule = pair.capsule_in(frames);
     let gap_m = pair.gap_m(normal, &capsule);
-    // Also true of NaN.
-    if !(gap_m >= margin_m) {
+    // A comparison that NaN fails.
+    let apart = gap_m >= margin_m;
+    if !apart {
         return Err(LimitSet::COLLISION);
     }
     let (next, _) = pair.nearest(&capsule);

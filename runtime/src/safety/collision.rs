@@ -108,8 +108,9 @@ impl<const N: usize> Pair<N> {
     }
 }
 
-/// More pairs than this are refused: a tick looks at all of them.
+/// More of either are refused: a tick looks at all of them.
 pub(super) const PAIRS_MAX: usize = 64;
+pub(super) const PARTS_MAX: usize = 64;
 
 /// How near everything is at one posture. By pair, in the frame of the solid.
 pub(super) struct Around<const N: usize> {
@@ -197,6 +198,12 @@ impl<const N: usize> Collision<N> {
         for cuboid in &config.boxes {
             let solid = self::cuboid(cuboid)?;
             collision.keep_out(&cuboid.name, solid, cuboid.capsules.as_deref())?;
+        }
+        if collision.parts.len() > PARTS_MAX {
+            return Err(LimitsError::new(format!(
+                "{} capsules, where {PARTS_MAX} can be watched",
+                collision.parts.len()
+            )));
         }
         if collision.pairs.len() > PAIRS_MAX {
             return Err(LimitsError::new(format!(

@@ -37,6 +37,8 @@ pub struct ToolLimits {
     pub speed_m_per_s: f64,
     /// About any axis, rad/s; infinite where nothing limits it.
     pub rotation_rad_per_s: f64,
+    /// Of every point of the arm's capsules, m/s; infinite where nothing limits it.
+    pub capsules_m_per_s: f64,
 }
 
 impl ToolLimits {
@@ -51,6 +53,7 @@ impl ToolLimits {
             workspace,
             speed_m_per_s: speed("tool_m_per_s", config.tool_m_per_s.as_ref())?,
             rotation_rad_per_s: speed("tool_rad_per_s", config.tool_rad_per_s.as_ref())?,
+            capsules_m_per_s: f64::INFINITY,
         })
     }
 
@@ -60,6 +63,7 @@ impl ToolLimits {
             workspace,
             speed_m_per_s: f64::INFINITY,
             rotation_rad_per_s: f64::INFINITY,
+            capsules_m_per_s: f64::INFINITY,
         }
     }
 }

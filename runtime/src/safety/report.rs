@@ -37,6 +37,8 @@ impl LimitSet {
 
     /// The search for the nearest safe motion ended in a panic.
     pub const NO_ANSWER: Self = Self(512);
+    /// A capsule of the arm reached the speed that reduced-speed operation allows.
+    pub const ARM_SPEED: Self = Self(1024);
 
     pub fn insert(&mut self, other: Self) {
         self.0 |= other.0;

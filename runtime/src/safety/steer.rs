@@ -107,6 +107,7 @@ impl Steering {
         };
         self.tool_rows(&tip, &j, state, &mut keep);
         self.collision_rows(chain, collision, around, state, &mut keep);
+        self.speed_rows(chain, collision, around, state, &mut keep);
         let in_ranges = ranges
             .iter()
             .zip(wanted)
@@ -159,18 +160,32 @@ impl Steering {
                 below,
             );
         }
-        let speed = motion.velocity.norm();
-        if speed > 0.0 {
-            let along = motion.velocity / speed;
-            // As for a distance, but the speed is one derivative nearer to the jerk.
-            let p_per_s = self.approach_per_s;
-            let slower = Row {
-                a: motion.linear.tr_mul(&along),
-                bound: p_per_s * p_per_s * (SPEED_SHARE * self.tool.speed_m_per_s - speed)
-                    - 2.0 * p_per_s * along.dot(&motion.acceleration),
-                softness: SPEED_SOFTNESS,
-            };
-            keep(slower, LimitSet::TCP_SPEED);
+        let room = SPEED_SHARE * self.tool.speed_m_per_s - motion.velocity.norm();
+        keep(self.slowing(&motion, room), LimitSet::TCP_SPEED);
+    }
+
+    /// Where the speed of the arm's capsules is limited.
+    fn speed_rows<const N: usize>(
+        &self,
+        chain: &Chain<N>,
+        collision: &Collision<N>,
+        around: &Around<N>,
+        state: &CommandState<N>,
+        keep: &mut impl FnMut(Row<N>, LimitSet),
+    ) {
+        if self.tool.capsules_m_per_s == f64::INFINITY {
+            return;
+        }
+        for part in collision.parts() {
+            for end in &part.capsule.ends {
+                let point = around.frames.point(part.joints, end);
+                let j = chain.jacobian_at(&around.frames, 0..part.joints, &point);
+                let motion = Motion::of(&j, state);
+                let turning = (j.fixed_rows::<3>(3) * state.dq.0).norm();
+                let speed = motion.velocity.norm() + part.capsule.radius_m * turning;
+                let room = SPEED_SHARE * self.tool.capsules_m_per_s - speed;
+                keep(self.slowing(&motion, room), LimitSet::ARM_SPEED);
+            }
         }
     }
 
@@ -193,6 +208,21 @@ impl Steering {
             let motion = Motion::of(&j, state);
             let row = self.approach(&motion, &toward, around.gaps_m[k], COLLISION_SOFTNESS);
             keep(row, LimitSet::COLLISION);
+        }
+    }
+
+    /// How much faster a point may get that is `room` below the speed it may have, m/s: as for a distance, but the speed is
+    /// one derivative nearer to the jerk.
+    fn slowing<const N: usize>(&self, motion: &Motion<N>, room: f64) -> Row<N> {
+        let p_per_s = self.approach_per_s;
+        let along = motion
+            .velocity
+            .try_normalize(f64::MIN_POSITIVE)
+            .unwrap_or_else(Vector3::zeros);
+        Row {
+            a: motion.linear.tr_mul(&along),
+            bound: p_per_s * p_per_s * room - 2.0 * p_per_s * along.dot(&motion.acceleration),
+            softness: SPEED_SOFTNESS,
         }
     }
 
