@@ -6,12 +6,13 @@
 //! A stop is looked at in samples, h apart. Between two samples a smooth f is at most max|f''|·h²/8 off the straight line
 //! between its values there. So where a convex set holds the samples with that margin it holds everything between them.
 //! f is the tool's position for workspace and table, its velocity for the speed limits. The tick that leads from the
-//! present, which has no margin, to the first sample needs max|f''|·dt²/2, hence h >= 2·dt.
+//! present, which has no margin, to the first sample needs max|f''|·dt²/2, as if h were 2·dt.
 //!
 //! A capsule stays away from a solid over a time when some plane stands between them all that time: then f is the distance
 //! of each of the capsule's ends from the plane, in the frame of the solid, where only the joints between the two move it.
 //! The plane of an interval is the one that fits best at its beginning.
 
+use super::bounds::Bounds;
 use super::collision::{Around, Collision, PAIRS_MAX, PARTS_MAX, Pair, Part};
 use super::joint::Track;
 use super::limits::{Limits, ToolLimits};
@@ -19,7 +20,6 @@ use super::report::LimitSet;
 use crate::kinematics::{Chain, Frames};
 use crate::units::{JointPositions, JointVelocities};
 use nalgebra::{Isometry3, SVector, Vector3};
-use std::ops::Range;
 
 #[derive(Clone)]
 pub(super) struct Certificate<const N: usize> {
@@ -32,53 +32,30 @@ pub(super) struct Certificate<const N: usize> {
     dt: f64,
 }
 
-/// Upper bounds along a stop and in the tick before it.
-struct Bounds<const N: usize> {
-    /// How far each joint gets from where it is now, rad.
-    travel: SVector<f64, N>,
-    dq: SVector<f64, N>,
-    ddq: SVector<f64, N>,
-    jerk: SVector<f64, N>,
-}
+/// Samples along a stop are at most this share of its duration apart, or two ticks.
+const STRIDES: f64 = 16.0;
+/// Where speeds matter, which are highest at the beginning, the first sample follows after so long, and each after a
+/// share of the time since then.
+const FIRST_S: f64 = 1.25e-4;
+const GROWTH: f64 = 0.4;
 
-impl<const N: usize> Bounds<N> {
-    /// Of the second derivative of a point's position, m/s², in the frame that these joints start from.
-    ///
-    /// |J·ddq| <= sum r_i|ddq_i|, and the bias term is at most (sum |dq_i|)·(sum r_i|dq_i|): see
-    /// [`crate::kinematics::chain::bias_acceleration`].
-    fn acceleration_max(&self, reach_m: &SVector<f64, N>, joints: Range<usize>) -> f64 {
-        let speed: f64 = self.dq.as_slice()[joints].iter().sum();
-        self.ddq.dot(reach_m) + speed * self.dq.dot(reach_m)
-    }
-
-    /// Of the second derivative of a point's velocity, m/s³: any k-th partial derivative of its position is at most the
-    /// reach of the outermost of its k joints, hence of any one of them. With every reach 1: of an angular velocity's,
-    /// rad/s³.
-    fn jerk_max(&self, reach_m: &SVector<f64, N>) -> f64 {
-        let (speed, tip_speed) = (self.dq.sum(), self.dq.dot(reach_m));
-        self.jerk.dot(reach_m) + 3.0 * speed * self.ddq.dot(reach_m) + speed * speed * tip_speed
-    }
-}
-
-/// Samples along a stop; their distance in time grows with the stop's duration.
-const SAMPLES: u32 = 16;
-
-/// What a stop could come near to, with the margins that its samples need.
+/// What a stop could come near to, and what its samples' margins follow from.
 struct Watch<const N: usize> {
-    place_m: Option<f64>,
-    /// Of the tool's linear and angular speed, m/s and rad/s.
-    speed: Option<(f64, f64)>,
+    /// Highest second derivatives along the stop: of the tool's position, m/s².
+    place: Option<f64>,
+    /// Of the tool's velocity and angular velocity, m/s³ and rad/s³; then those in the tick before.
+    speed: Option<([f64; 2], [f64; 2])>,
     parts: Parts,
     pairs: Pairs,
 }
 
-/// Capsules that a stop could move too fast: which, and the margins of their speeds.
+/// Capsules that a stop could move too fast: which, and the same for their velocity.
 struct Parts {
     fast: u64,
-    margins_m_per_s: [f64; PARTS_MAX],
+    jerks: [[f64; 2]; PARTS_MAX],
 }
 
-/// Pairs that a stop could bring together: which, and the plane that stands between each.
+/// Pairs that a stop could bring together: which, the plane that stands between each, and the margin to it.
 struct Pairs {
     near: u64,
     normals: [Vector3<f64>; PAIRS_MAX],
@@ -115,28 +92,41 @@ impl<const N: usize> Certificate<N> {
             .distance_m(&self.place(chain, &chain.frames(q)))
     }
 
-    /// Whether everything keeps its limits from now until every joint rests.
+    /// Whether everything keeps its limits in the tick from the `old` tracks to these and until every joint rests.
     pub fn check(
         &self,
         chain: &Chain<N>,
         now: &Around<N>,
+        old: &[Track; N],
         tracks: &[Track; N],
     ) -> Result<(), LimitSet> {
-        let bounds = self.bounds(tracks);
         let duration_s = tracks
             .iter()
             .fold(0.0, |t: f64, track| t.max(track.remaining_s()));
-        let stride_s = (duration_s / f64::from(SAMPLES)).max(2.0 * self.dt);
+        let stride_s = (duration_s / STRIDES).max(2.0 * self.dt);
         let start = chain.frames(&positions(tracks, 0.0));
-        let mut watch = self.watch(chain, now, &start, &bounds, stride_s);
-        let nothing = watch.place_m.is_none() && watch.speed.is_none();
-        if nothing && watch.pairs.near == 0 && watch.parts.fast == 0 {
+        let mut watch = self.watch(chain, now, &start, old, tracks, stride_s);
+        let speeds = watch.speed.is_some() || watch.parts.fast != 0;
+        if !speeds && watch.place.is_none() && watch.pairs.near == 0 {
             return Ok(());
         }
-        self.look(chain, &start, tracks, 0.0, &mut watch)?;
-        for t in samples(stride_s, duration_s) {
-            let frames = chain.frames(&positions(tracks, t));
-            self.look(chain, &frames, tracks, t, &mut watch)?;
+        let mut sample = Sample {
+            t: 0.0,
+            until_next_s: if speeds {
+                FIRST_S.min(stride_s)
+            } else {
+                stride_s
+            },
+            stride_s,
+        };
+        self.look(chain, &start, tracks, &sample, &mut watch)?;
+        while sample.t < duration_s {
+            sample.t += sample.until_next_s;
+            if speeds {
+                sample.until_next_s = (GROWTH * sample.t).clamp(FIRST_S.min(stride_s), stride_s);
+            }
+            let frames = chain.frames(&positions(tracks, sample.t));
+            self.look(chain, &frames, tracks, &sample, &mut watch)?;
         }
         Ok(())
     }
@@ -148,55 +138,57 @@ impl<const N: usize> Certificate<N> {
         chain: &Chain<N>,
         now: &Around<N>,
         start: &Frames<N>,
-        bounds: &Bounds<N>,
+        old: &[Track; N],
+        tracks: &[Track; N],
         stride_s: f64,
     ) -> Watch<N> {
-        let share = stride_s * stride_s / 8.0;
-        let margin_m = bounds.acceleration_max(&self.reach_m, 0..N) * share;
+        let stop = Bounds::of_stop(tracks, &self.jerk_max, self.dt);
+        let acceleration = stop.acceleration_max(&self.reach_m, 0..N);
         let (lower, upper) = (self.tool.workspace.lower(), self.tool.workspace.upper());
         let p = self.place(chain, start);
         let room_m = (p - lower).inf(&(upper - p)).min();
-        let far = room_m >= bounds.travel.dot(&self.reach_m) + margin_m;
-        let slow = bounds.dq.dot(&self.reach_m) <= self.tool.speed_m_per_s
-            && bounds.dq.sum() <= self.tool.rotation_rad_per_s;
-        let margins = || {
-            let turn = bounds.jerk_max(&SVector::repeat(1.0));
-            (bounds.jerk_max(&self.reach_m) * share, turn * share)
-        };
-        let mut pairs = Pairs {
-            near: 0,
-            normals: now.normals,
-            margins_m: [0.0; PAIRS_MAX],
+        let far = room_m >= stop.travel.dot(&self.reach_m);
+        let slow = stop.speed_max(&self.reach_m) <= self.tool.speed_m_per_s
+            && stop.turning_max() <= self.tool.rotation_rad_per_s;
+        let mut watch = Watch {
+            place: (!far).then_some(acceleration),
+            speed: None,
+            parts: Parts {
+                fast: 0,
+                jerks: [[0.0; 2]; PARTS_MAX],
+            },
+            pairs: Pairs {
+                near: 0,
+                normals: now.normals,
+                margins_m: [0.0; PAIRS_MAX],
+            },
         };
         for (k, pair) in self.collision.pairs().iter().enumerate() {
-            if now.gaps_m[k] < bounds.travel.dot(&pair.reach_m) {
-                let joints = pair.joints.clone();
-                pairs.near |= 1 << k;
-                pairs.margins_m[k] = bounds.acceleration_max(&pair.reach_m, joints) * share;
+            if now.gaps_m[k] < stop.travel.dot(&pair.reach_m) {
+                let acceleration = stop.acceleration_max(&pair.reach_m, pair.joints.clone());
+                watch.pairs.near |= 1 << k;
+                watch.pairs.margins_m[k] = margin(acceleration, stride_s);
             }
         }
-        let mut parts = Parts {
-            fast: 0,
-            margins_m_per_s: [0.0; PARTS_MAX],
-        };
-        if self.tool.capsules_m_per_s.is_finite() {
-            let turn_margin = bounds.jerk_max(&SVector::repeat(1.0)) * share;
-            for (k, part) in self.collision.parts().iter().enumerate() {
-                let radius_m = part.capsule.radius_m;
-                let most = bounds.dq.dot(&part.reach_m) + radius_m * bounds.dq.sum();
-                if most > self.tool.capsules_m_per_s {
-                    parts.fast |= 1 << k;
-                    parts.margins_m_per_s[k] =
-                        bounds.jerk_max(&part.reach_m) * share + radius_m * turn_margin;
-                }
+        if slow && self.tool.capsules_m_per_s == f64::INFINITY {
+            return watch;
+        }
+        let tick = Bounds::of_tick(old, tracks, &self.jerk_max, self.dt);
+        let jerks =
+            |bounds: &Bounds<N>| [bounds.jerk_max(&self.reach_m), bounds.turning_jerk_max()];
+        watch.speed = (!slow).then(|| (jerks(&stop), jerks(&tick)));
+        for (k, part) in self.collision.parts().iter().enumerate() {
+            let radius_m = part.capsule.radius_m;
+            let fastest = stop.speed_max(&part.reach_m) + radius_m * stop.turning_max();
+            if fastest > self.tool.capsules_m_per_s {
+                let jerk = |bounds: &Bounds<N>| {
+                    bounds.jerk_max(&part.reach_m) + radius_m * bounds.turning_jerk_max()
+                };
+                watch.parts.fast |= 1 << k;
+                watch.parts.jerks[k] = [jerk(&stop), jerk(&tick)];
             }
         }
-        Watch {
-            parts,
-            place_m: (!far).then_some(margin_m),
-            speed: (!slow).then(margins),
-            pairs,
-        }
+        watch
     }
 
     fn look(
@@ -204,19 +196,23 @@ impl<const N: usize> Certificate<N> {
         chain: &Chain<N>,
         frames: &Frames<N>,
         tracks: &[Track; N],
-        t: f64,
+        sample: &Sample,
         watch: &mut Watch<N>,
     ) -> Result<(), LimitSet> {
-        if let Some(margin_m) = watch.place_m {
+        if let Some(acceleration) = watch.place {
+            let margin_m = margin(acceleration, sample.stride_s);
             self.look_at_place(&self.place(chain, frames), margin_m)?;
         }
-        if let Some(margins) = watch.speed {
-            self.look_at_speed(chain, frames, &velocities(tracks, t), margins)?;
+        let dq = || velocities(tracks, sample.t);
+        if let Some((along, before)) = watch.speed {
+            let margins = std::array::from_fn(|i| sample.margin(along[i], before[i], self.dt));
+            self.look_at_speed(chain, frames, &dq(), margins)?;
         }
         for k in ones(watch.parts.fast) {
-            let part = &self.collision.parts()[k];
-            let speed = speed(chain, part, frames, &velocities(tracks, t));
-            let keeps = speed <= self.tool.capsules_m_per_s - watch.parts.margins_m_per_s[k];
+            let [along, before] = watch.parts.jerks[k];
+            let speed = speed(chain, &self.collision.parts()[k], frames, &dq());
+            let margin = sample.margin(along, before, self.dt);
+            let keeps = speed <= self.tool.capsules_m_per_s - margin;
             if !keeps {
                 return Err(LimitSet::ARM_SPEED);
             }
@@ -248,26 +244,12 @@ impl<const N: usize> Certificate<N> {
         chain: &Chain<N>,
         frames: &Frames<N>,
         dq: &JointVelocities<N>,
-        (margin, turn_margin): (f64, f64),
+        [margin, turn_margin]: [f64; 2],
     ) -> Result<(), LimitSet> {
         let twist = chain.jacobian_at(frames, 0..N, &chain.tip_in(frames)) * dq.0;
         let keeps = twist.fixed_rows::<3>(0).norm() <= self.tool.speed_m_per_s - margin
             && twist.fixed_rows::<3>(3).norm() <= self.tool.rotation_rad_per_s - turn_margin;
         keeps.then_some(()).ok_or(LimitSet::TCP_SPEED)
-    }
-
-    fn bounds(&self, tracks: &[Track; N]) -> Bounds<N> {
-        let extent = |i: usize| &tracks[i].extent;
-        let ddq = SVector::<f64, N>::from_fn(|i, _| {
-            extent(i).acceleration_max + self.jerk_max[i] * self.dt
-        });
-        let dq = SVector::<f64, N>::from_fn(|i, _| extent(i).speed_max + ddq[i] * self.dt);
-        Bounds {
-            travel: SVector::from_fn(|i, _| travel(&tracks[i]) + dq[i] * self.dt),
-            dq,
-            ddq,
-            jerk: self.jerk_max,
-        }
     }
 
     /// The tip in the task frame, m.
@@ -276,6 +258,32 @@ impl<const N: usize> Certificate<N> {
             .transform_point(&chain.tip_in(frames).into())
             .coords
     }
+}
+
+/// One of the times at which a stop is looked at.
+struct Sample {
+    /// Since the stop's beginning, s.
+    t: f64,
+    /// Samples are further apart the later they are, up to the stride.
+    until_next_s: f64,
+    stride_s: f64,
+}
+
+impl Sample {
+    /// Of a velocity, for its highest second derivatives along the stop and in the tick before.
+    fn margin(&self, along: f64, before: f64, dt: f64) -> f64 {
+        let after = margin(along, self.until_next_s);
+        match self.t > 0.0 {
+            true => after,
+            // As if the interval were twice as long: the present has no margin.
+            false => after.max(margin(before, 2.0 * dt)),
+        }
+    }
+}
+
+/// How far a function is off the straight line between two of its values at most.
+fn margin(second_derivative: f64, interval_s: f64) -> f64 {
+    second_derivative * interval_s * interval_s / 8.0
 }
 
 /// The places of the ones in a set of bits.
@@ -324,21 +332,10 @@ fn look_at_pair<const N: usize>(
     Ok(())
 }
 
-/// The times of the samples of a stop after its start, the last one at or after its end.
-fn samples(stride_s: f64, duration_s: f64) -> impl Iterator<Item = f64> {
-    (1..=SAMPLES)
-        .map(move |k| f64::from(k) * stride_s)
-        .take_while(move |t| *t < duration_s + stride_s)
-}
-
 fn positions<const N: usize>(tracks: &[Track; N], t: f64) -> JointPositions<N> {
     std::array::from_fn(|i| tracks[i].ahead(t).q).into()
 }
 
 fn velocities<const N: usize>(tracks: &[Track; N], t: f64) -> JointVelocities<N> {
     std::array::from_fn(|i| tracks[i].ahead(t).v).into()
-}
-
-fn travel(track: &Track) -> f64 {
-    (track.extent.upper - track.state.q).max(track.state.q - track.extent.lower)
 }

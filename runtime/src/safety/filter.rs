@@ -133,7 +133,7 @@ impl<const N: usize> Safety<N> {
     /// Where the command was at a share, in [0, 1], of the last tick; `None` until armed.
     pub fn during_last_tick(&self, share: f64) -> Option<CommandState<N>> {
         let t = share * self.dt;
-        let between = |old: &Track, new: &Track| match self.jerk_between(old, new) {
+        let between = |old: &Track, new: &Track| match old.jerk_to(new, self.dt) {
             None => old.ahead(t),
             Some(jerk) => old.state.advance(jerk, t),
         };
@@ -142,7 +142,7 @@ impl<const N: usize> Safety<N> {
 
     /// What each joint passed through in the last tick; `None` until armed.
     pub fn extents_of_last_tick(&self) -> Option<[Extent; N]> {
-        self.over_last_tick(|old, new| match self.jerk_between(old, new) {
+        self.over_last_tick(|old, new| match old.jerk_to(new, self.dt) {
             None => old.extent_ahead(0.0, self.dt),
             Some(jerk) => {
                 let mut extent = Extent::of(&old.state);
@@ -155,11 +155,6 @@ impl<const N: usize> Safety<N> {
     fn over_last_tick<T>(&self, look: impl Fn(&Track, &Track) -> T) -> Option<[T; N]> {
         let (old, new) = (self.before.as_ref()?, self.tracks.as_ref()?);
         Some(std::array::from_fn(|i| look(&old[i], &new[i])))
-    }
-
-    /// The jerk of the tick between; `None` where it was a piece of the stored stop, whose jerk changes.
-    fn jerk_between(&self, old: &Track, new: &Track) -> Option<f64> {
-        (old.ahead(self.dt) != new.state).then(|| old.mean_jerk(new, self.dt))
     }
 
     /// How long the arm still moves if it stops, s; 0 until armed.
@@ -303,10 +298,10 @@ impl<const N: usize> Safety<N> {
             }
             wanted[i] = track;
         }
-        match self.certificate.check(&self.chain, around, &wanted) {
+        match self.certificate.check(&self.chain, around, tracks, &wanted) {
             Ok(()) => return Some(wanted),
             Err(limit) => {
-                if let Some(together) = self.stopping_together(around, &wanted) {
+                if let Some(together) = self.stopping_together(around, tracks, &wanted) {
                     return Some(together);
                 }
                 report.limits.insert(limit);
@@ -324,10 +319,14 @@ impl<const N: usize> Safety<N> {
                     .attempt(&joints[i], jerk, self.dt)
                     .unwrap_or(stored)
             });
-            if self.certificate.check(&self.chain, around, &shrunk).is_ok() {
+            if self
+                .certificate
+                .check(&self.chain, around, tracks, &shrunk)
+                .is_ok()
+            {
                 return Some(shrunk);
             }
-            if let Some(together) = self.stopping_together(around, &shrunk) {
+            if let Some(together) = self.stopping_together(around, tracks, &shrunk) {
                 return Some(together);
             }
         }
@@ -374,14 +373,19 @@ impl<const N: usize> Safety<N> {
 
     /// The same states, where all joints come to rest at about the same time, if that is certified. When each stops as
     /// fast as it can, the tool leaves its path; so close to a border only stopping together may keep it inside.
-    fn stopping_together(&self, around: &Around<N>, tracks: &[Track; N]) -> Option<[Track; N]> {
+    fn stopping_together(
+        &self,
+        around: &Around<N>,
+        old: &[Track; N],
+        tracks: &[Track; N],
+    ) -> Option<[Track; N]> {
         let duration_s = tracks
             .iter()
             .fold(0.0, |t: f64, track| t.max(track.remaining_s()));
         let joints = self.limits.joints();
         let together = std::array::from_fn(|i| tracks[i].stopping_in(&joints[i], duration_s));
         self.certificate
-            .check(&self.chain, around, &together)
+            .check(&self.chain, around, old, &together)
             .is_ok()
             .then_some(together)
     }

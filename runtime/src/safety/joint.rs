@@ -181,6 +181,17 @@ impl Track {
             .extent_between(self.elapsed_s + from, self.elapsed_s + to)
     }
 
+    /// How far the joint still gets if it stops, in either direction.
+    pub fn travel(&self) -> f64 {
+        (self.extent.upper - self.state.q).max(self.state.q - self.extent.lower)
+    }
+
+    /// The constant jerk of the tick that leads to the next track; `None` where it is a piece of the stored stop, whose jerk
+    /// may change.
+    pub fn jerk_to(&self, next: &Self, dt: f64) -> Option<f64> {
+        (self.ahead(dt) != next.state).then(|| self.mean_jerk(next, dt))
+    }
+
     /// The constant jerk that leads to the next track's acceleration.
     pub fn mean_jerk(&self, next: &Self, dt: f64) -> f64 {
         (next.state.a - self.state.a) / dt

@@ -2,6 +2,7 @@
 //!
 //! Not responsible for wanting anything, nor for a certified safety function: that is hardware's.
 
+mod bounds;
 mod certificate;
 pub mod collision;
 mod filter;

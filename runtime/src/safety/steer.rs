@@ -12,7 +12,7 @@ use crate::kinematics::Chain;
 use crate::kinematics::chain::bias_acceleration;
 use nalgebra::{Isometry3, SMatrix, SVector, Vector3, Vector6};
 
-/// Six sides of the workspace, the tool's speed, and the nearest of what must not be touched.
+/// Six sides of the workspace, the tool's speeds, and the nearest of what must not be touched.
 const ROWS: usize = 16;
 /// What is further away is not approached in earnest, m.
 const STEERS_WITHIN_M: f64 = 0.15;
@@ -28,10 +28,10 @@ const SPEED_SOFTNESS: f64 = 1e-3;
 /// below the tick rate.
 const APPROACH_MAX_PER_S: f64 = 100.0;
 const APPROACH_MAX_PER_TICK: f64 = 0.1;
-/// This far inside the borders the rows begin, and at this share of the speed limit: the certificate needs room for what
+/// This far inside the borders the rows begin, and this far below the speed limits, m/s or rad/s: the certificate needs room for what
 /// happens between its samples, and where it has none it lets nothing move.
 const CLEARANCE_M: f64 = 3e-4;
-const SPEED_SHARE: f64 = 0.95;
+const SPEED_CLEARANCE: f64 = 5e-5;
 
 #[derive(Clone)]
 pub(super) struct Steering {
@@ -160,8 +160,14 @@ impl Steering {
                 below,
             );
         }
-        let room = SPEED_SHARE * self.tool.speed_m_per_s - motion.velocity.norm();
-        keep(self.slowing(&motion, room), LimitSet::TCP_SPEED);
+        let turning = Motion::turning(j, state);
+        for (motion, most) in [
+            (&motion, self.tool.speed_m_per_s),
+            (&turning, self.tool.rotation_rad_per_s),
+        ] {
+            let room = most - SPEED_CLEARANCE - motion.velocity.norm();
+            keep(self.slowing(motion, room), LimitSet::TCP_SPEED);
+        }
     }
 
     /// Where the speed of the arm's capsules is limited.
@@ -183,7 +189,7 @@ impl Steering {
                 let motion = Motion::of(&j, state);
                 let turning = (j.fixed_rows::<3>(3) * state.dq.0).norm();
                 let speed = motion.velocity.norm() + part.capsule.radius_m * turning;
-                let room = SPEED_SHARE * self.tool.capsules_m_per_s - speed;
+                let room = self.tool.capsules_m_per_s - SPEED_CLEARANCE - speed;
                 keep(self.slowing(&motion, room), LimitSet::ARM_SPEED);
             }
         }
@@ -254,6 +260,17 @@ struct Motion<const N: usize> {
 }
 
 impl<const N: usize> Motion<N> {
+    /// The same for a rotation, rad/s and rad/s².
+    fn turning(j: &SMatrix<f64, 6, N>, state: &CommandState<N>) -> Self {
+        let linear = j.fixed_rows::<3>(3).into_owned();
+        let bias = bias_acceleration(j, &state.dq);
+        Self {
+            velocity: linear * state.dq.0,
+            acceleration: linear * state.ddq.0 + bias.fixed_rows::<3>(3),
+            linear,
+        }
+    }
+
     fn of(j: &SMatrix<f64, 6, N>, state: &CommandState<N>) -> Self {
         let linear = j.fixed_rows::<3>(0).into_owned();
         let bias = bias_acceleration(j, &state.dq);
