@@ -34,12 +34,13 @@ pub(super) struct Certificate<const N: usize> {
 
 /// Samples along a stop are at most this share of its duration apart, or two ticks.
 const STRIDES: f64 = 16.0;
-/// Where speeds matter, which are highest at the beginning, the first sample follows after so long, and each after a
-/// share of the time since then.
+/// Where that is not enough for speeds, which are highest at the beginning, the first sample follows after so long, and
+/// each after a share of the time since then.
 const FIRST_S: f64 = 1.25e-4;
 const GROWTH: f64 = 0.4;
 
 /// What a stop could come near to, and what its samples' margins follow from.
+#[derive(Clone)]
 struct Watch<const N: usize> {
     /// Highest second derivatives along the stop: of the tool's position, m/s².
     place: Option<f64>,
@@ -49,13 +50,22 @@ struct Watch<const N: usize> {
     pairs: Pairs,
 }
 
+impl<const N: usize> Watch<N> {
+    fn is_idle(&self) -> bool {
+        let speeds = self.speed.is_some() || self.parts.fast != 0;
+        !speeds && self.place.is_none() && self.pairs.near == 0
+    }
+}
+
 /// Capsules that a stop could move too fast: which, and the same for their velocity.
+#[derive(Clone)]
 struct Parts {
     fast: u64,
     jerks: [[f64; 2]; PARTS_MAX],
 }
 
 /// Pairs that a stop could bring together: which, the plane that stands between each, and the margin to it.
+#[derive(Clone)]
 struct Pairs {
     near: u64,
     normals: [Vector3<f64>; PAIRS_MAX],
@@ -105,28 +115,39 @@ impl<const N: usize> Certificate<N> {
             .fold(0.0, |t: f64, track| t.max(track.remaining_s()));
         let stride_s = (duration_s / STRIDES).max(2.0 * self.dt);
         let start = chain.frames(&positions(tracks, 0.0));
-        let mut watch = self.watch(chain, now, &start, old, tracks, stride_s);
-        let speeds = watch.speed.is_some() || watch.parts.fast != 0;
-        if !speeds && watch.place.is_none() && watch.pairs.near == 0 {
+        let watch = self.watch(chain, now, &start, old, tracks, stride_s);
+        if watch.is_idle() {
             return Ok(());
         }
+        let mut walk = Walk {
+            chain,
+            tracks,
+            start,
+            duration_s,
+            stride_s,
+            first_s: stride_s,
+        };
+        match self.walk(&walk, watch.clone()) {
+            Err(LimitSet::TCP_SPEED | LimitSet::ARM_SPEED) => {
+                walk.first_s = FIRST_S.min(stride_s);
+                self.walk(&walk, watch)
+            }
+            other => other,
+        }
+    }
+
+    fn walk(&self, walk: &Walk<'_, N>, mut watch: Watch<N>) -> Result<(), LimitSet> {
         let mut sample = Sample {
             t: 0.0,
-            until_next_s: if speeds {
-                FIRST_S.min(stride_s)
-            } else {
-                stride_s
-            },
-            stride_s,
+            until_next_s: walk.first_s,
+            stride_s: walk.stride_s,
         };
-        self.look(chain, &start, tracks, &sample, &mut watch)?;
-        while sample.t < duration_s {
+        self.look(walk, &walk.start, &sample, &mut watch)?;
+        while sample.t < walk.duration_s {
             sample.t += sample.until_next_s;
-            if speeds {
-                sample.until_next_s = (GROWTH * sample.t).clamp(FIRST_S.min(stride_s), stride_s);
-            }
-            let frames = chain.frames(&positions(tracks, sample.t));
-            self.look(chain, &frames, tracks, &sample, &mut watch)?;
+            sample.until_next_s = (GROWTH * sample.t).clamp(walk.first_s, walk.stride_s);
+            let frames = walk.chain.frames(&positions(walk.tracks, sample.t));
+            self.look(walk, &frames, &sample, &mut watch)?;
         }
         Ok(())
     }
@@ -193,17 +214,17 @@ impl<const N: usize> Certificate<N> {
 
     fn look(
         &self,
-        chain: &Chain<N>,
+        walk: &Walk<'_, N>,
         frames: &Frames<N>,
-        tracks: &[Track; N],
         sample: &Sample,
         watch: &mut Watch<N>,
     ) -> Result<(), LimitSet> {
+        let chain = walk.chain;
         if let Some(acceleration) = watch.place {
             let margin_m = margin(acceleration, sample.stride_s);
             self.look_at_place(&self.place(chain, frames), margin_m)?;
         }
-        let dq = || velocities(tracks, sample.t);
+        let dq = || velocities(walk.tracks, sample.t);
         if let Some((along, before)) = watch.speed {
             let margins = std::array::from_fn(|i| sample.margin(along[i], before[i], self.dt));
             self.look_at_speed(chain, frames, &dq(), margins)?;
@@ -258,6 +279,17 @@ impl<const N: usize> Certificate<N> {
             .transform_point(&chain.tip_in(frames).into())
             .coords
     }
+}
+
+/// A stop, and how finely it is looked at.
+struct Walk<'a, const N: usize> {
+    chain: &'a Chain<N>,
+    tracks: &'a [Track; N],
+    start: Frames<N>,
+    duration_s: f64,
+    /// Longest and first time between two samples.
+    stride_s: f64,
+    first_s: f64,
 }
 
 /// One of the times at which a stop is looked at.
@@ -325,7 +357,7 @@ fn look_at_pair<const N: usize>(
     if !apart {
         return Err(LimitSet::COLLISION);
     }
-    let (next, _) = pair.nearest(&capsule);
+    let next = pair.normal_to(&capsule);
     if pair.gap_m(&next, &capsule) > gap_m {
         *normal = next;
     }

@@ -73,7 +73,7 @@ pub(super) struct Pair<const N: usize> {
     names: [String; 2],
     /// They move one against the other: the solid is fixed to the frame before them, the capsule to the one after.
     pub joints: Range<usize>,
-    capsule: Capsule,
+    pub capsule: Capsule,
     solid: Solid,
     /// How far the capsule moves at most per rad of each of these joints, m.
     pub reach_m: SVector<f64, N>,
@@ -94,11 +94,18 @@ impl<const N: usize> Pair<N> {
         }
     }
 
-    /// The normal, away from the solid and in its frame, along which the two are furthest apart; the nearest point on the
-    /// capsule's line.
+    /// The normal, away from the solid and in its frame, along which the two are furthest apart.
     #[inline]
-    pub fn nearest(&self, capsule: &Capsule) -> (Vector3<f64>, Vector3<f64>) {
-        self.solid.nearest(capsule)
+    pub fn normal_to(&self, capsule: &Capsule) -> Vector3<f64> {
+        self.solid.normal_to(capsule)
+    }
+
+    /// How far each end of a capsule in the solid's frame may still get toward the plane with this normal that touches the
+    /// solid, m.
+    #[inline]
+    pub fn rooms_m(&self, normal: &Vector3<f64>, capsule: &Capsule) -> [f64; 2] {
+        let room_m = |end| self.solid.beyond_m(normal, &end) - capsule.radius_m;
+        capsule.ends.map(room_m)
     }
 
     /// How far a capsule in the solid's frame is beyond the plane with this normal that touches the solid, m.
@@ -118,8 +125,6 @@ pub(super) struct Around<const N: usize> {
     pub gaps_m: [f64; PAIRS_MAX],
     /// Away from the solid, where the two are nearest.
     pub normals: [Vector3<f64>; PAIRS_MAX],
-    /// On the capsule's line.
-    pub nearest: [Vector3<f64>; PAIRS_MAX],
 }
 
 /// A capsule by itself.
@@ -228,11 +233,10 @@ impl<const N: usize> Collision<N> {
             frames: chain.frames(q),
             gaps_m: [f64::INFINITY; PAIRS_MAX],
             normals: [Vector3::zeros(); PAIRS_MAX],
-            nearest: [Vector3::zeros(); PAIRS_MAX],
         };
         for (k, pair) in self.pairs.iter().enumerate() {
             let capsule = pair.capsule_in(&around.frames);
-            (around.normals[k], around.nearest[k]) = pair.nearest(&capsule);
+            around.normals[k] = pair.normal_to(&capsule);
             around.gaps_m[k] = pair.gap_m(&around.normals[k], &capsule);
         }
         around

@@ -18,7 +18,7 @@ const ROWS: usize = 16;
 const STEERS_WITHIN_M: f64 = 0.15;
 /// How much the tool's jerk counts, m/s³ and rad/s³, against each joint's, rad/s³.
 const TOOL_WEIGHT: [f64; 6] = [1.0, 1.0, 1.0, 0.05, 0.05, 0.05];
-const JOINT_WEIGHT: f64 = 1e-4;
+const JOINT_WEIGHT: f64 = 1e-2;
 /// Breaking a row by s costs s²/(2 softness), where leaving the requested jerk of the tool by s costs s²/2.
 const COLLISION_SOFTNESS: f64 = 1e-5;
 const WORKSPACE_SOFTNESS: f64 = 1e-4;
@@ -40,6 +40,8 @@ pub(super) struct Steering {
     approach_per_s: f64,
     /// Of the last tick that needed the program.
     active: ActiveSet,
+    #[cfg(test)]
+    pub panics: bool,
 }
 
 /// The jerks that keep a joint's limits, rad/s³.
@@ -72,6 +74,8 @@ impl Steering {
             t_task_base: t_base_task.inverse(),
             approach_per_s: APPROACH_MAX_PER_S.min(APPROACH_MAX_PER_TICK / dt),
             active: ActiveSet::default(),
+            #[cfg(test)]
+            panics: false,
         }
     }
 
@@ -91,6 +95,8 @@ impl Steering {
         ranges: &[Range; N],
         wanted: &SVector<f64, N>,
     ) -> (SVector<f64, N>, LimitSet) {
+        #[cfg(test)]
+        assert!(!self.panics, "as asked");
         let mut limits = LimitSet::default();
         let most = SVector::from_fn(|i, _| ranges[i].most.max(-ranges[i].least));
         let tip = chain.tip_in(&around.frames);
@@ -207,13 +213,16 @@ impl Steering {
             if around.gaps_m[k] > STEERS_WITHIN_M {
                 continue;
             }
-            let frames = &around.frames;
-            let toward = -frames.direction(pair.joints.start, &around.normals[k]);
-            let point = frames.point(pair.joints.start, &around.nearest[k]);
-            let j = chain.jacobian_at(frames, pair.joints.clone(), &point);
-            let motion = Motion::of(&j, state);
-            let row = self.approach(&motion, &toward, around.gaps_m[k], COLLISION_SOFTNESS);
-            keep(row, LimitSet::COLLISION);
+            let (frames, normal) = (&around.frames, &around.normals[k]);
+            let toward = -frames.direction(pair.joints.start, normal);
+            let rooms_m = pair.rooms_m(normal, &pair.capsule_in(frames));
+            for (end, room_m) in pair.capsule.ends.iter().zip(rooms_m) {
+                let point = frames.point(pair.joints.end, end);
+                let j = chain.jacobian_at(frames, pair.joints.clone(), &point);
+                let row =
+                    self.approach(&Motion::of(&j, state), &toward, room_m, COLLISION_SOFTNESS);
+                keep(row, LimitSet::COLLISION);
+            }
         }
     }
 
