@@ -48,7 +48,8 @@ impl AnyArm for BenchIkArgs {
             let (answer, us) =
                 timed(|| ik::solve_pose(&launch.chain, &goal, &seed, &limits, &mut rng, RESTARTS));
             times.push(us);
-            let good = answer.is_ok_and(|q| {
+            let good = answer.is_ok_and(|found| {
+                let q = found.q;
                 let error = goal.inverse() * launch.chain.fk(&q);
                 let within = launch.limits.joints().iter().enumerate();
                 error.translation.vector.norm() <= POSITION_TOLERANCE_M * (1.0 + 1e-9)
