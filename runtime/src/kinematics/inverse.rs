@@ -41,8 +41,8 @@ const POSITION: Damping = Damping {
     most: 1e-3,
 };
 const ROTATION: Damping = Damping {
-    pivot_min: 2e-2,
-    most: 1e-2,
+    pivot_min: 1e-1,
+    most: 1e-1,
 };
 
 pub(super) enum Inverse<const N: usize> {
