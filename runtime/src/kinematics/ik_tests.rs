@@ -187,7 +187,7 @@ fn follow(start: JointPositions<5>, velocity: &Vector6<f64>) -> Followed {
         let twist = velocity * if tick < 1000 { 1.0 } else { 0.0 };
         goal = first;
         goal.translation.vector += velocity.fixed_rows::<3>(0) * t;
-        let turn: Vector3<f64> = (velocity.fixed_rows::<3>(3) * t).into();
+        let turn: Vector3<f64> = velocity.fixed_rows::<3>(3) * t;
         goal.rotation = nalgebra::UnitQuaternion::from_scaled_axis(turn) * first.rotation;
         let reference = ToolMotion {
             pose: goal,

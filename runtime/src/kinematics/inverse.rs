@@ -45,6 +45,8 @@ const ROTATION: Damping = Damping {
     most: 1e-1,
 };
 
+// A box would allocate in every tick.
+#[expect(clippy::large_enum_variant)]
 pub(super) enum Inverse<const N: usize> {
     /// The factors of J·Jᵀ + damping.
     WholeTwist(Cholesky<f64, Const<6>>),
