@@ -5,6 +5,7 @@
 use crate::config::{Launch, LaunchFile};
 use crate::error::{CommandError, Grade};
 use std::path::Path;
+use visuomotor_runtime::kinematics::rotations;
 
 pub trait AnyArm {
     fn run<const N: usize>(&self, launch: &Launch<N>) -> Result<Grade, CommandError>;
@@ -26,5 +27,18 @@ pub fn run(command: &impl AnyArm, path: &Path) -> Result<Grade, CommandError> {
 }
 
 fn with<const N: usize>(command: &impl AnyArm, file: LaunchFile) -> Result<Grade, CommandError> {
-    command.run(&Launch::<N>::new(file).map_err(CommandError::input)?)
+    let launch = Launch::<N>::new(file).map_err(CommandError::input)?;
+    if rotations(N) < 3 {
+        tracing::warn!(
+            "{} has {N} joints: its tool keeps {}; the rest of the rotation is dropped",
+            launch.robot.name(),
+            task::<N>()
+        );
+    }
+    command.run(&launch)
+}
+
+/// What an arm of so many joints keeps of the tool's pose.
+pub fn task<const N: usize>() -> String {
+    format!("position + {} rotations", rotations(N))
 }

@@ -39,6 +39,42 @@ fn shipped_file_is_good_and_says_what_it_means() {
     );
 }
 
+/// Where the tool of a shipped launch file is at home, task frame; its error message where the file is refused.
+fn home<const N: usize>(name: &str) -> Result<(Launch<N>, Isometry3<f64>), InputError> {
+    let launch = Launch::<N>::new(LaunchFile::read(&robots().join(name))?)?;
+    let tool = launch.T_base_task().inverse() * launch.chain.fk(&launch.home());
+    Ok((launch, tool))
+}
+
+#[test]
+fn other_shipped_robots_start_straight_down_over_their_task() {
+    let (ur5e, flange) = home::<6>("ur5e.toml").unwrap();
+    let (hobby, tcp) = home::<5>("hobby5.toml").unwrap();
+    assert_eq!(
+        (ur5e.robot.name(), hobby.robot.name()),
+        ("ur5e".into(), "hobby5".into())
+    );
+    for (tool, height_m) in [(flange, 0.25), (tcp, 0.04)] {
+        let expected = Vector3::new(0.0, 0.0, height_m);
+        assert!((tool.translation.vector - expected).norm() < 1e-3, "{tool}");
+        assert!(
+            (tool.rotation * Vector3::z() + Vector3::z()).norm() < 1e-3,
+            "{tool}"
+        );
+        assert!(
+            (tool.rotation * Vector3::y() + Vector3::y()).norm() < 1e-3,
+            "{tool}"
+        );
+    }
+    let error = home::<7>("ur5e.toml").unwrap_err();
+    assert!(
+        error
+            .message
+            .contains("6 values where the arm has 7 joints"),
+        "{error}"
+    );
+}
+
 #[test]
 fn defaults_are_those_that_the_shipped_file_spells_out() {
     let spelled = parse(GOOD).unwrap();

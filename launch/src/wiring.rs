@@ -84,12 +84,13 @@ pub fn start_joints<const N: usize>(
 ) -> Result<JointPositions<N>, WiringError> {
     let goal = pose::tool_pose(&launch.T_base_task(), start);
     let limits = launch.limits.of_chain(&launch.chain);
-    ik::solve_pose(&launch.chain, &goal, &launch.home(), &limits, rng, RESTARTS).map_err(|error| {
-        WiringError::Start {
+    match ik::solve_pose(&launch.chain, &goal, &launch.home(), &limits, rng, RESTARTS) {
+        Ok(found) => Ok(found.q),
+        Err(error) => Err(WiringError::Start {
             pose: *start,
             error,
-        }
-    })
+        }),
+    }
 }
 
 #[cfg(feature = "sim")]

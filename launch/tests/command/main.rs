@@ -4,4 +4,5 @@ mod bad_input;
 mod bench;
 mod eval;
 mod fuzz;
+mod robots;
 mod scratch;

@@ -207,6 +207,7 @@ pub fn bias_acceleration<const N: usize>(
 pub(crate) mod tests {
     use super::*;
     use crate::kinematics::pose::log;
+    use nalgebra::Matrix4;
     use proptest::prelude::*;
 
     pub(crate) const IIWA14: &str = include_str!(concat!(
@@ -216,6 +217,58 @@ pub(crate) mod tests {
 
     pub(crate) fn iiwa14() -> Chain<7> {
         Chain::from_urdf(IIWA14, "base_link", "tcp").expect("the shipped URDF")
+    }
+
+    pub(crate) fn ur5e() -> Chain<6> {
+        let text = include_str!(concat!(
+            env!("CARGO_MANIFEST_DIR"),
+            "/../launch/robots/ur5e.urdf"
+        ));
+        Chain::from_urdf(text, "base_link", "tcp").expect("the shipped URDF")
+    }
+
+    pub(crate) fn hobby5() -> Chain<5> {
+        let text = include_str!(concat!(
+            env!("CARGO_MANIFEST_DIR"),
+            "/../launch/robots/hobby5.urdf"
+        ));
+        Chain::from_urdf(text, "base_link", "tcp").expect("the shipped URDF")
+    }
+
+    /// `T_base_tool` of a UR5e by its published Denavit-Hartenberg parameters: the product of Rz(q)·Tz(d)·Tx(a)·Rx(alpha).
+    fn ur5e_by_its_data_sheet(q: &JointPositions<6>) -> Matrix4<f64> {
+        const HALF: f64 = std::f64::consts::FRAC_PI_2;
+        // d, a, alpha.
+        const ROWS: [(f64, f64, f64); 6] = [
+            (0.1625, 0.0, HALF),
+            (0.0, -0.425, 0.0),
+            (0.0, -0.3922, 0.0),
+            (0.1333, 0.0, HALF),
+            (0.0997, 0.0, -HALF),
+            (0.0996, 0.0, 0.0),
+        ];
+        let row = |(theta, (d, a, alpha)): (&f64, (f64, f64, f64))| {
+            let ((s, c), (sa, ca)) = (theta.sin_cos(), alpha.sin_cos());
+            Matrix4::new(
+                c,
+                -s * ca,
+                s * sa,
+                a * c, //
+                s,
+                c * ca,
+                -c * sa,
+                a * s, //
+                0.0,
+                sa,
+                ca,
+                d, //
+                0.0,
+                0.0,
+                0.0,
+                1.0,
+            )
+        };
+        q.0.iter().zip(ROWS).map(row).product()
     }
 
     /// A skew chain with a prismatic joint and axes that are not z.
@@ -274,8 +327,12 @@ pub(crate) mod tests {
         #![proptest_config(ProptestConfig::with_cases(64))]
 
         #[test]
-        fn jacobian_equals_finite_differences(q in joints::<7>(3.0), s in joints::<3>(1.0)) {
+        fn jacobian_equals_finite_differences(
+            q in joints::<7>(3.0), u in joints::<6>(6.2), h in joints::<5>(1.6), s in joints::<3>(1.0),
+        ) {
             prop_assert!(differences(&iiwa14(), q.into()) < 1e-8);
+            prop_assert!(differences(&ur5e(), u.into()) < 1e-8);
+            prop_assert!(differences(&hobby5(), h.into()) < 1e-8);
             prop_assert!(differences(&skew(), s.into()) < 1e-8);
         }
 
@@ -288,12 +345,22 @@ pub(crate) mod tests {
         }
 
         #[test]
-        fn no_column_is_longer_than_the_reach(q in joints::<7>(3.0), s in joints::<3>(1.0)) {
+        fn ur5e_is_where_its_data_sheet_says(q in joints::<6>(6.2)) {
+            let tool = ur5e().fk(&q.into()).to_homogeneous();
+            prop_assert!((tool - ur5e_by_its_data_sheet(&q.into())).amax() < 1e-12);
+        }
+
+        #[test]
+        fn no_column_is_longer_than_the_reach(
+            q in joints::<7>(3.0), u in joints::<6>(6.2), h in joints::<5>(1.6), s in joints::<3>(1.0),
+        ) {
             fn check<const N: usize>(chain: &Chain<N>, q: JointPositions<N>) -> bool {
                 let j = chain.jacobian(&q).1;
                 (0..N).all(|i| j.fixed_view::<3, 1>(0, i).norm() <= chain.reach_m()[i] + 1e-12)
             }
             prop_assert!(check(&iiwa14(), q.into()));
+            prop_assert!(check(&ur5e(), u.into()));
+            prop_assert!(check(&hobby5(), h.into()));
             prop_assert!(check(&skew(), s.into()));
         }
     }
@@ -305,6 +372,56 @@ pub(crate) mod tests {
         assert!((t.translation.vector - expected).amax() < 1e-12, "{t}");
         assert_eq!(iiwa14().joint_names()[6], "joint_7");
         assert!((iiwa14().limits()[3].velocity.to_degrees() - 75.0).abs() < 1e-9);
+    }
+
+    /// Poses that Universal Robots' own parameters give for round joint positions, m and base frame: at zero the arm lies
+    /// along -x; with shoulder and elbow at -90 degrees and the wrist turned down it holds the flange before it.
+    #[test]
+    fn ur5e_at_round_positions() {
+        const QUARTER: f64 = std::f64::consts::FRAC_PI_2;
+        let at = |q: [f64; 6]| ur5e().fk(&q.into());
+        let lying = at([0.0; 6]);
+        let expected = Vector3::new(-0.425 - 0.3922, -0.1333 - 0.0996, 0.1625 - 0.0997);
+        assert!(
+            (lying.translation.vector - expected).amax() < 1e-12,
+            "{lying}"
+        );
+        let down = at([0.0, -QUARTER, -QUARTER, -QUARTER, QUARTER, -QUARTER]);
+        let expected = Vector3::new(0.3922 + 0.0997, -0.1333, 0.1625 + 0.425 - 0.0996);
+        assert!(
+            (down.translation.vector - expected).amax() < 1e-12,
+            "{down}"
+        );
+        assert!(
+            (down.rotation * Vector3::z() + Vector3::z()).amax() < 1e-12,
+            "{down}"
+        );
+        let chain = ur5e();
+        assert_eq!(chain.joint_names()[2], "elbow_joint");
+        for (i, limit) in chain.limits().iter().enumerate() {
+            let turns = if i == 2 { 0.5 } else { 1.0 };
+            assert!((limit.upper - turns * std::f64::consts::TAU).abs() < 1e-12);
+            assert!((limit.lower + limit.upper).abs() < 1e-12);
+            assert!((limit.velocity.to_degrees() - 180.0).abs() < 1e-9);
+        }
+    }
+
+    #[test]
+    fn hobby_arm_stands_as_its_description_says() {
+        let t = hobby5().fk(&JointPositions::zeros());
+        let expected = Vector3::new(0.03 + 0.135 + 0.061 + 0.098, 0.0, 0.06 + 0.057 + 0.117);
+        assert!((t.translation.vector - expected).amax() < 1e-12, "{t}");
+        assert!(
+            (t.rotation * Vector3::z() - Vector3::x()).amax() < 1e-12,
+            "{t}"
+        );
+        let down = hobby5().fk(&[0.3, 0.2, 0.1, std::f64::consts::FRAC_PI_2 - 0.3, 0.5].into());
+        assert!(
+            (down.rotation * Vector3::z() + Vector3::z()).amax() < 1e-12,
+            "{down}"
+        );
+        let tcp = crate::kinematics::pose::tcp_pose(&nalgebra::Isometry3::identity(), &down);
+        assert!((tcp.yaw_rad - (0.3 - 0.5)).abs() < 1e-12, "{tcp:?}");
     }
 
     #[test]

@@ -1,12 +1,14 @@
 //! Which joint motion gives a tool motion ([`differential`]) and which joint positions give a tool pose
 //! ([`solve_pose`]).
 //!
+//! An arm with fewer than six joints keeps the tool's position and as much of its rotation as it can ([`super::inverse`]).
 //! Neither is trusted to keep limits: [`crate::safety`] is.
 
 use super::chain::{Chain, JointLimit, bias_acceleration};
+use super::inverse::{Inverse, rotations};
 use super::pose::{ToolMotion, pose_error};
 use crate::units::{JointAccelerations, JointPositions, JointVelocities};
-use nalgebra::{Cholesky, Const, Isometry3, Matrix6, SMatrix, SVector, Vector6};
+use nalgebra::{Isometry3, SMatrix, SVector, Vector6};
 use rand::{Rng, RngExt};
 use std::f64::consts::PI;
 
@@ -35,15 +37,9 @@ pub struct JointMotion<const N: usize> {
     pub speed_scale: f64,
 }
 
-/// Smallest pivot of J·Jᵀ below which damping sets in.
-const PIVOT_MIN: f64 = 4e-3;
-/// Damping at a singularity, and everywhere.
-const DAMPING_MAX: f64 = 1e-2;
-const DAMPING_MIN: f64 = 1e-9;
-
 /// Joint velocity and acceleration that follow a moving tool pose: feed-forward plus proportional pose feedback through
-/// damped least squares; what the task leaves free drifts toward the posture. Near a singularity damping grows with
-/// the loss of rank (Nakamura and Hanafusa, 1986) and the posture yields, so that it never costs the task anything.
+/// damped least squares; what the task leaves free drifts toward the posture. Near a singularity the posture yields, so
+/// that it never costs the task anything.
 ///
 /// The result is not finite when an input is not.
 pub fn differential<const N: usize>(
@@ -55,7 +51,7 @@ pub fn differential<const N: usize>(
 ) -> JointMotion<N> {
     let (pose, j) = chain.jacobian(q);
     let error = pose_error(&reference.pose, &pose);
-    let Some((gram, rank)) = damped_gram(&j) else {
+    let Some((inverse, rank)) = Inverse::near_singularities(&j) else {
         let nan = SVector::repeat(f64::NAN);
         return JointMotion {
             dq: JointVelocities(nan),
@@ -70,9 +66,12 @@ pub fn differential<const N: usize>(
 
     let twist = reference.twist + error * tuning.pose_gain_per_s;
     let twist_rate = reference.acceleration + (reference.twist - j * dq.0) * tuning.pose_gain_per_s;
-    let dq_d = drift + j.tr_mul(&gram.solve(&(twist - j * drift)));
+    let dq_d = drift + inverse.joints(&j, &(twist - j * drift));
     let ddq_d = drift_rate
-        + j.tr_mul(&gram.solve(&(twist_rate - bias_acceleration(&j, dq) - j * drift_rate)));
+        + inverse.joints(
+            &j,
+            &(twist_rate - bias_acceleration(&j, dq) - j * drift_rate),
+        );
 
     let speed_scale = (0..N).fold(1.0, |scale: f64, i| {
         scale.min(tuning.dq_max[i] / dq_d[i].abs())
@@ -83,19 +82,6 @@ pub fn differential<const N: usize>(
         pose_error: error,
         speed_scale,
     }
-}
-
-/// The factors of J·Jᵀ + damping, and how far from singular it is, in [0, 1].
-fn damped_gram<const N: usize>(j: &SMatrix<f64, 6, N>) -> Option<(Cholesky<f64, Const<6>>, f64)> {
-    let gram = j * j.transpose();
-    let factors = Cholesky::new(gram + Matrix6::identity() * DAMPING_MIN)?;
-    let pivot = factors.l_dirty().diagonal().min().powi(2);
-    if pivot >= PIVOT_MIN {
-        return Some((factors, 1.0));
-    }
-    let rank = pivot / PIVOT_MIN;
-    let damping = DAMPING_MIN + DAMPING_MAX * (1.0 - rank).powi(2);
-    Cholesky::new(gram + Matrix6::identity() * damping).map(|factors| (factors, rank))
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, thiserror::Error)]
@@ -112,14 +98,26 @@ pub enum IkError {
     },
 }
 
+/// Joint positions that hold the tool at a goal.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct PoseSolution<const N: usize> {
+    pub q: JointPositions<N>,
+    /// How far the tool is turned from the goal, rad. Only an arm with fewer than six joints leaves more than
+    /// [`ROTATION_TOLERANCE_RAD`]: then no small motion of its joints within the limits turns the tool nearer.
+    pub rotation_error_rad: f64,
+}
+
 /// A solution is at most this far from its goal.
 pub const POSITION_TOLERANCE_M: f64 = 1e-4;
 /// A solution is turned at most this far from its goal.
 pub const ROTATION_TOLERANCE_RAD: f64 = 1e-3;
 const ITERATIONS_MAX: usize = 60;
+/// At the goal.
+const DAMPING_MIN: f64 = 1e-6;
 const STEP_MAX_RAD: f64 = 0.8;
 
-/// Joint positions within `limits` whose tool pose is `goal`, near `seed` when that converges.
+/// Joint positions within `limits` whose tool pose is `goal`, near `seed` when that converges. With fewer than six
+/// joints, those at the goal's position that leave least of its rotation.
 ///
 /// Levenberg-Marquardt with the damping of Sugihara ("Solvability-unconcerned inverse kinematics by the
 /// Levenberg-Marquardt method", 2011), clamped to the limits, restarted `restarts` times from random positions. It
@@ -131,7 +129,7 @@ pub fn solve_pose<const N: usize>(
     limits: &[JointLimit; N],
     rng: &mut impl Rng,
     restarts: u32,
-) -> Result<JointPositions<N>, IkError> {
+) -> Result<PoseSolution<N>, IkError> {
     let finite = goal
         .translation
         .vector
@@ -141,25 +139,41 @@ pub fn solve_pose<const N: usize>(
     if !(finite && seed.is_finite()) {
         return Err(IkError::NotFinite);
     }
-    let mut best = Vector6::repeat(f64::INFINITY);
+    let mut nearest = Vector6::repeat(f64::INFINITY);
+    let mut best: Option<PoseSolution<N>> = None;
     for attempt in 0..=restarts {
         let start = if attempt == 0 {
             *seed
         } else {
             random_positions(limits, rng)
         };
-        let (q, error) = descend(chain, goal, start, limits);
-        if within(&error, POSITION_TOLERANCE_M, ROTATION_TOLERANCE_RAD) {
-            return Ok(q);
-        }
-        if error.norm_squared() < best.norm_squared() {
-            best = error;
+        let Descent {
+            q,
+            error,
+            unreached,
+        } = descend(chain, goal, start, limits);
+        if within(&unreached, POSITION_TOLERANCE_M, ROTATION_TOLERANCE_RAD) {
+            let rotation_error_rad = error.fixed_rows::<3>(3).norm();
+            let found = PoseSolution {
+                q,
+                rotation_error_rad,
+            };
+            if rotation_error_rad <= ROTATION_TOLERANCE_RAD {
+                return Ok(found);
+            }
+            // An equally good one that is nearer to the seed stays.
+            let clearly = rotation_error_rad + ROTATION_TOLERANCE_RAD;
+            if best.is_none_or(|best| clearly < best.rotation_error_rad) {
+                best = Some(found);
+            }
+        } else if error.norm_squared() < nearest.norm_squared() {
+            nearest = error;
         }
     }
-    Err(IkError::NotFound {
+    best.ok_or(IkError::NotFound {
         attempts: restarts + 1,
-        position_m: best.fixed_rows::<3>(0).norm(),
-        rotation_rad: best.fixed_rows::<3>(3).norm(),
+        position_m: nearest.fixed_rows::<3>(0).norm(),
+        rotation_rad: nearest.fixed_rows::<3>(3).norm(),
     })
 }
 
@@ -179,12 +193,21 @@ fn random_positions<const N: usize>(
     q
 }
 
+/// Where a search has ended.
+struct Descent<const N: usize> {
+    q: JointPositions<N>,
+    /// From there to the goal: m, then rotation vector in rad, base frame.
+    error: Vector6<f64>,
+    /// Of that, what the joints could still mend: all of it with six joints or more.
+    unreached: Vector6<f64>,
+}
+
 fn descend<const N: usize>(
     chain: &Chain<N>,
     goal: &Isometry3<f64>,
     start: JointPositions<N>,
     limits: &[JointLimit; N],
-) -> (JointPositions<N>, Vector6<f64>) {
+) -> Descent<N> {
     const STALLS_MAX: u32 = 3;
     let mut q = start;
     for (i, limit) in limits.iter().enumerate() {
@@ -194,23 +217,24 @@ fn descend<const N: usize>(
     let mut before = f64::INFINITY;
     let (mut pose, mut j) = chain.jacobian(&q);
     let mut error = pose_error(goal, &pose);
+    let mut unreached = error;
     for _ in 0..ITERATIONS_MAX {
         // Tighter than the tolerance: the last steps converge fast and cost little.
         if within(
-            &error,
+            &unreached,
             0.01 * POSITION_TOLERANCE_M,
             0.01 * ROTATION_TOLERANCE_RAD,
         ) {
             break;
         }
-        let size = error.norm_squared();
+        let size = unreached.norm_squared();
         stalls = if size > 0.99 * before { stalls + 1 } else { 0 };
         if stalls > STALLS_MAX {
             break;
         }
         before = size;
-        let Some(step) = step_within_limits(&q, j, &error, 1e-6 + 0.02 * size.min(1.0), limits)
-        else {
+        let damping = DAMPING_MIN + 0.02 * size.min(1.0);
+        let Some((step, dropped)) = step_within_limits(&q, j, &error, damping, limits) else {
             break;
         };
         for (i, limit) in limits.iter().enumerate() {
@@ -218,22 +242,26 @@ fn descend<const N: usize>(
         }
         (pose, j) = chain.jacobian(&q);
         error = pose_error(goal, &pose);
+        unreached = error - dropped;
     }
-    (q, error)
+    Descent {
+        q,
+        error,
+        unreached,
+    }
 }
 
-/// A damped step whose joints at a limit do not push against it.
+/// A damped step whose joints at a limit do not push against it, and the part of the error that no such step mends.
 fn step_within_limits<const N: usize>(
     q: &JointPositions<N>,
     mut j: SMatrix<f64, 6, N>,
     error: &Vector6<f64>,
     damping: f64,
     limits: &[JointLimit; N],
-) -> Option<SVector<f64, N>> {
+) -> Option<(SVector<f64, N>, Vector6<f64>)> {
     const EDGE_RAD: f64 = 1e-9;
     let solve = |j: &SMatrix<f64, 6, N>| {
-        Cholesky::new(j * j.transpose() + Matrix6::identity() * damping)
-            .map(|c| j.tr_mul(&c.solve(error)))
+        Inverse::damped(j, damping).map(|inverse| inverse.joints(j, error))
     };
     let mut step = solve(&j)?;
     let mut held = false;
@@ -248,189 +276,16 @@ fn step_within_limits<const N: usize>(
     if held {
         step = solve(&j)?;
     }
-    let largest = step.amax();
-    Some(if largest > STEP_MAX_RAD {
-        step * (STEP_MAX_RAD / largest)
+    let dropped = if rotations(N) == 3 {
+        Vector6::zeros()
     } else {
-        step
-    })
+        Inverse::damped(&j, DAMPING_MIN)?.dropped(&j, error)
+    };
+    let largest = step.amax();
+    let share = (STEP_MAX_RAD / largest).min(1.0);
+    Some((step * share, dropped))
 }
 
 #[cfg(test)]
-mod tests {
-    use super::super::chain::tests::iiwa14;
-    use super::*;
-    use nalgebra::Vector3;
-    use proptest::prelude::*;
-    use rand_xoshiro::Xoshiro256PlusPlus;
-    use rand_xoshiro::rand_core::SeedableRng;
-
-    fn tuning() -> Tuning<7> {
-        Tuning {
-            posture: [0.0, 0.6, 0.0, -1.6, 0.0, 0.9, 0.0].into(),
-            posture_gain_per_s: SVector::repeat(1.0),
-            pose_gain_per_s: 20.0,
-            dq_max: JointVelocities(SVector::repeat(10.0)),
-        }
-    }
-
-    #[test]
-    fn every_reachable_pose_is_found() {
-        let chain = iiwa14();
-        let mut rng = Xoshiro256PlusPlus::seed_from_u64(7);
-        for case in 0..300 {
-            let goal = chain.fk(&random_positions(chain.limits(), &mut rng));
-            let seed = random_positions(chain.limits(), &mut rng);
-            let q = solve_pose(&chain, &goal, &seed, chain.limits(), &mut rng, 100)
-                .unwrap_or_else(|e| panic!("case {case}: {e}"));
-            let error = pose_error(&goal, &chain.fk(&q));
-            assert!(
-                within(&error, POSITION_TOLERANCE_M, ROTATION_TOLERANCE_RAD),
-                "case {case}: {error}"
-            );
-            for (i, limit) in chain.limits().iter().enumerate() {
-                assert!(
-                    (limit.lower..=limit.upper).contains(&q[i]),
-                    "case {case}: joint {i}"
-                );
-            }
-        }
-    }
-
-    #[test]
-    fn what_cannot_be_reached_is_refused() {
-        let chain = iiwa14();
-        let mut rng = Xoshiro256PlusPlus::seed_from_u64(7);
-        let seed = tuning().posture;
-        let mut solve = |goal| solve_pose(&chain, &goal, &seed, chain.limits(), &mut rng, 3);
-        match solve(Isometry3::translation(3.0, 0.0, 0.0)) {
-            Err(IkError::NotFound {
-                attempts: 4,
-                position_m,
-                ..
-            }) => assert!(position_m > 1.0),
-            other => panic!("{other:?}"),
-        }
-        assert_eq!(
-            solve(Isometry3::translation(f64::NAN, 0.0, 0.0)),
-            Err(IkError::NotFinite)
-        );
-    }
-
-    #[test]
-    fn posture_does_not_move_the_tool_and_wins_in_the_end() {
-        let chain = iiwa14();
-        let tuning = tuning();
-        let mut q = JointPositions::from([0.4, 0.7, -0.6, -1.5, 0.3, 1.0, 0.5]);
-        let pose = chain.fk(&q);
-        let reference = ToolMotion {
-            pose,
-            twist: Vector6::zeros(),
-            acceleration: Vector6::zeros(),
-        };
-        let elbow = |q: &JointPositions<7>| (q.0 - tuning.posture.0).norm();
-        let first = elbow(&q);
-        let mut dq = JointVelocities::zeros();
-        for _ in 0..5000 {
-            let motion = differential(&chain, &q, &dq, &reference, &tuning);
-            dq = motion.dq;
-            q.0 += dq.0 * 1e-3;
-            assert!(motion.pose_error.amax() < 1e-4, "{:?}", motion.pose_error);
-        }
-        assert!(elbow(&q) < 0.85 * first, "{first} -> {}", elbow(&q));
-        assert!(dq.0.amax() < 1e-2);
-    }
-
-    #[test]
-    fn at_a_singularity_the_answer_stays_bounded() {
-        let chain = iiwa14();
-        let q = JointPositions::from([0.0, 1.2, 0.0, 0.0, 0.0, 0.0, 0.0]);
-        let outward = Vector6::new(0.3, 0.0, -0.1, 0.0, 0.0, 0.0);
-        let reference = ToolMotion {
-            pose: chain.fk(&q),
-            twist: outward,
-            acceleration: Vector6::zeros(),
-        };
-        let motion = differential(&chain, &q, &JointVelocities::zeros(), &reference, &tuning());
-        assert!(motion.dq.0.amax() < 5.0, "{:?}", motion.dq);
-    }
-
-    #[test]
-    fn too_fast_a_task_slows_every_joint_alike() {
-        let chain = iiwa14();
-        let q = tuning().posture;
-        let twist = Vector6::new(0.3, 0.2, 0.1, 0.0, 0.0, 0.5);
-        let reference = ToolMotion {
-            pose: chain.fk(&q),
-            twist,
-            acceleration: Vector6::zeros(),
-        };
-        let slow = Tuning {
-            dq_max: JointVelocities(SVector::repeat(0.1)),
-            ..tuning()
-        };
-        let fast = differential(&chain, &q, &JointVelocities::zeros(), &reference, &tuning());
-        let slow = differential(&chain, &q, &JointVelocities::zeros(), &reference, &slow);
-        assert!(
-            (slow.dq.0.amax() - 0.1).abs() < 1e-12
-                && slow.speed_scale < 1.0
-                && fast.speed_scale == 1.0
-        );
-        assert!((slow.dq.0 - fast.dq.0 * slow.speed_scale).amax() < 1e-12);
-    }
-
-    #[test]
-    fn what_is_not_finite_does_not_look_finite() {
-        let chain = iiwa14();
-        let mut q = tuning().posture;
-        let reference = ToolMotion {
-            pose: chain.fk(&q),
-            twist: Vector6::zeros(),
-            acceleration: Vector6::zeros(),
-        };
-        q[2] = f64::NAN;
-        assert!(
-            !differential(&chain, &q, &JointVelocities::zeros(), &reference, &tuning())
-                .dq
-                .is_finite()
-        );
-    }
-
-    proptest! {
-        #![proptest_config(ProptestConfig::with_cases(64))]
-
-        /// One step of the joint motion moves the tool as the reference says, to second order.
-        #[test]
-        fn velocity_and_acceleration_reproduce_the_task(
-            v in proptest::array::uniform6(-0.3..0.3), a in proptest::array::uniform6(-3.0..3.0),
-            dq in proptest::array::uniform7(-0.5..0.5),
-        ) {
-            let chain = iiwa14();
-            let mut q = tuning().posture;
-            q[0] = 0.3;
-            let reference = ToolMotion { pose: chain.fk(&q), twist: Vector6::from(v), acceleration: Vector6::from(a) };
-            let still = Tuning { pose_gain_per_s: 0.0, ..tuning() };
-            let dq = JointVelocities::from(dq);
-            let motion = differential(&chain, &q, &dq, &reference, &still);
-            let j = chain.jacobian(&q).1;
-            prop_assert!((j * motion.dq.0 - reference.twist).amax() < 1e-6);
-            prop_assert!((j * motion.ddq.0 + bias_acceleration(&j, &dq) - reference.acceleration).amax() < 1e-5);
-        }
-
-        #[test]
-        fn a_pose_offset_is_closed_from_any_direction(offset in proptest::array::uniform6(-0.1..0.1)) {
-            let chain = iiwa14();
-            let mut q = tuning().posture;
-            let mut goal = chain.fk(&q);
-            goal.translation.vector += Vector3::new(offset[0], offset[1], offset[2]);
-            goal.rotation = nalgebra::UnitQuaternion::from_scaled_axis(Vector3::new(offset[3], offset[4], offset[5])) * goal.rotation;
-            let reference = ToolMotion { pose: goal, twist: Vector6::zeros(), acceleration: Vector6::zeros() };
-            let mut dq = JointVelocities::zeros();
-            for _ in 0..1000 {
-                dq = differential(&chain, &q, &dq, &reference, &tuning()).dq;
-                q.0 += dq.0 * 1e-3;
-            }
-            prop_assert!(pose_error(&goal, &chain.fk(&q)).amax() < 1e-6);
-        }
-    }
-}
+#[path = "ik_tests.rs"]
+mod tests;

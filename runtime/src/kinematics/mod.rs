@@ -5,9 +5,11 @@
 pub mod chain;
 mod frames;
 pub mod ik;
+mod inverse;
 pub mod pose;
 mod urdf;
 
 pub use chain::{Chain, JointLimit};
 pub use frames::{Frames, Mount};
+pub use inverse::rotations;
 pub use urdf::ChainError;

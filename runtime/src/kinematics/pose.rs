@@ -169,7 +169,8 @@ mod tests {
         );
         let seed = JointPositions::from([0.0, 0.5, 0.0, -1.5, 0.0, 1.1, 0.0]);
         let mut rng = Xoshiro256PlusPlus::seed_from_u64(1);
-        let q = solve_pose(&chain, &goal, &seed, chain.limits(), &mut rng, 0).expect("reachable");
+        let found = solve_pose(&chain, &goal, &seed, chain.limits(), &mut rng, 0);
+        let q = found.expect("reachable").q;
         for joint in [0, 2, 4, 6] {
             assert!(q[joint].abs() < 1e-3, "{q:?}");
         }

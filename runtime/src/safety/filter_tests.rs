@@ -71,7 +71,9 @@ pub(super) fn home() -> JointPositions<7> {
     );
     let seed = JointPositions::from([0.0, 0.5, 0.0, -1.5, 0.0, 1.1, 0.0]);
     let mut rng = Xoshiro256PlusPlus::seed_from_u64(1);
-    solve_pose(&chain, &goal, &seed, chain.limits(), &mut rng, 0).expect("reachable")
+    solve_pose(&chain, &goal, &seed, chain.limits(), &mut rng, 0)
+        .expect("reachable")
+        .q
 }
 
 fn armed(workspace: Workspace) -> Safety<7> {

@@ -37,6 +37,7 @@ fn tool_at(position_m: Vector3<f64>, yaw_rad: f64) -> [f64; 7] {
     let limits = chain.limits();
     solve_pose(&chain, &goal, &START_Q.into(), limits, &mut rng, 0)
         .unwrap()
+        .q
         .0
         .into()
 }
