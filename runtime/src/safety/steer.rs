@@ -1,7 +1,11 @@
 //! Bends requested jerks as little as possible, so that the arm slides along what limits it instead of stopping there.
 //!
-//! A quadratic program keeps the tool's jerk as near to the requested one as the joint-wise boxes of viable jerks and a
-//! few soft rows allow; the boxes are hard. Not responsible for safety: the certificate checks whatever comes out.
+//! Two quadratic programs, solved only where something of the tool is in the way. The first bends the request around the
+//! soft rows and keeps the tool's jerk as near to it as they allow. It knows no box: the request is often many times what
+//! a joint can do, and clipped joint by joint it would point elsewhere, into the directions that the rows leave free. The
+//! second keeps what is left of it, clipped, within rows and the hard boxes of viable jerks. Where no row is in the way,
+//! each joint goes as far as it can by itself: others that made up for it would leave the motion that was asked of them.
+//! Not responsible for safety: the certificate checks whatever comes out.
 
 use super::filter::CommandState;
 use super::limits::ToolLimits;
@@ -76,8 +80,7 @@ impl Steering {
         self.active = ActiveSet::default();
     }
 
-    /// The jerks nearest to the `wanted` ones, and which limits of the tool they were bent around. These themselves where
-    /// nothing is in their way or no answer is found.
+    /// The jerks within `ranges` that are nearest to the `wanted` ones, and which limits of the tool they were bent around.
     pub fn bend<const N: usize>(
         &mut self,
         chain: &Chain<N>,
@@ -85,36 +88,39 @@ impl Steering {
         ranges: &[Range; N],
         wanted: &SVector<f64, N>,
     ) -> (SVector<f64, N>, LimitSet) {
-        let mut limits = LimitSet::default();
         let (pose, j) = chain.jacobian(&state.q);
         let rows = self.rows(&pose, &j, state);
+        let clipped = nearest(ranges, wanted);
+        let mut limits = LimitSet::default();
         for (row, limit) in &rows {
-            if row.a.dot(wanted) > row.bound {
+            if row.a.dot(wanted).max(row.a.dot(&clipped)) > row.bound {
                 limits.insert(*limit);
             }
         }
-        let in_ranges = ranges
-            .iter()
-            .zip(wanted)
-            .all(|(range, jerk)| range.against(*jerk).is_none());
-        if in_ranges && limits == LimitSet::default() {
-            return (*wanted, limits);
+        if limits == LimitSet::default() {
+            return (clipped, limits);
         }
         let weights = SMatrix::<f64, 6, 6>::from_diagonal(&Vector6::from(TOOL_WEIGHT));
         let hessian = j.transpose() * weights * j + SMatrix::identity() * JOINT_WEIGHT;
         let mut problem = Problem::<N, ROWS>::new(hessian, -(hessian * wanted));
-        for (i, range) in ranges.iter().enumerate() {
-            (problem.lower[i], problem.upper[i]) = (range.least, range.most);
-        }
         // Nothing bounds a tool without a speed limit. There is room for all of them.
         for (row, _) in rows.iter().filter(|(row, _)| row.bound.is_finite()) {
             let _ = problem.push(*row);
+        }
+        let around = problem.solve(&self.active);
+        let clipped = match around.status {
+            Status::Optimal => nearest(ranges, &around.x),
+            _ => clipped,
+        };
+        problem.gradient = -(hessian * clipped);
+        for (i, range) in ranges.iter().enumerate() {
+            (problem.lower[i], problem.upper[i]) = (range.least, range.most);
         }
         let solution = problem.solve(&self.active);
         self.active = solution.active;
         match solution.status {
             Status::Optimal => (solution.x, limits),
-            _ => (*wanted, LimitSet::default()),
+            _ => (clipped, LimitSet::default()),
         }
     }
 
@@ -175,4 +181,9 @@ impl Steering {
             (slower, LimitSet::TCP_SPEED),
         ]
     }
+}
+
+/// Not `clamp`: rounding may leave the least above the most by nothing.
+fn nearest<const N: usize>(ranges: &[Range; N], jerk: &SVector<f64, N>) -> SVector<f64, N> {
+    SVector::from_fn(|i, _| jerk[i].max(ranges[i].least).min(ranges[i].most))
 }
