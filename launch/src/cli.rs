@@ -252,6 +252,23 @@ pub enum BenchCommand {
     Tick(BenchTickArgs),
     /// How often and how fast the position solver finds a reachable pose.
     Ik(BenchIkArgs),
+    /// How much longer than necessary a motion takes through the safety filter, and whether an arm at a limit chatters.
+    Reach(BenchReachArgs),
+}
+
+#[derive(Debug, Args)]
+pub struct BenchReachArgs {
+    /// Launch file whose arm and limits are measured.
+    #[arg(default_value = "launch/robots/sim_iiwa14.toml")]
+    pub launch: PathBuf,
+    /// Random motions.
+    #[arg(long, value_name = "N", default_value_t = 500, value_parser = episodes())]
+    pub motions: u32,
+    #[arg(long, value_name = "S", default_value_t = 1, value_parser = seed())]
+    pub seed: u64,
+    /// Write the figures as JSON; `-` is standard output, and then nothing else is printed there.
+    #[arg(long, value_name = "FILE")]
+    pub json: Option<PathBuf>,
 }
 
 #[derive(Debug, Args)]

@@ -98,11 +98,11 @@ impl<const N: usize> Safety<N> {
             ));
         }
         let certificate = Certificate::new(&chain, tool, &t_base_task, &limits, dt);
-        // Leaving full acceleration, the critically damped law asks for a jerk of ddq_max·w/e: beyond dddq_max it would
-        // overshoot. And it is a sampled law, stable and smooth only well below the tick rate.
+        // Leaving full acceleration, an error that fades at rate w asks for a jerk of ddq_max·w: beyond dddq_max it would
+        // overshoot. And it is a sampled law, smooth only well below the tick rate.
         let bandwidth = limits
             .joints()
-            .map(|j| (2.5 * j.dddq_max / j.ddq_max).min(0.2 / dt));
+            .map(|j| (j.dddq_max / j.ddq_max).min(0.1 / dt));
         Ok(Self {
             chain,
             limits,
@@ -305,7 +305,11 @@ impl<const N: usize> Safety<N> {
         let joints = self.limits.joints();
         let wanted = SVector::from_fn(|i, _| {
             let (s, w) = (&tracks[i].state, self.bandwidth[i]);
-            let jerk = w * w * (dq[i] - s.v) + 2.0 * w * (ddq[i] - s.a);
+            // The acceleration after this tick from which the velocity's error fades at rate w. A request that can be
+            // followed is so followed without lag: behind a motion at its limits nothing could catch up.
+            let error = dq[i] - s.v - 0.5 * self.dt * s.a;
+            let next = (ddq[i] + w * error) / (1.0 + 0.5 * w * self.dt);
+            let jerk = (next - s.a) / self.dt;
             // Finite however large the request, and clipped only where nobody means it: a clipped one points elsewhere.
             let most = 1e4 * joints[i].dddq_max;
             if jerk.is_nan() {
