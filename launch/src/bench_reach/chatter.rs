@@ -5,7 +5,7 @@ use crate::config::{JOINTS, Launch};
 use crate::error::CommandError;
 use crate::fuzz::EVERYWHERE;
 use crate::wiring;
-use nalgebra::{SVector, Vector3};
+use nalgebra::SVector;
 use rand::Rng;
 use serde::Serialize;
 use visuomotor_runtime::arm::Fingers;
