@@ -252,6 +252,32 @@ pub enum BenchCommand {
     Tick(BenchTickArgs),
     /// How often and how fast the position solver finds a reachable pose.
     Ik(BenchIkArgs),
+    /// How much longer than necessary a motion takes through the safety filter, and whether an arm at a limit chatters.
+    Reach(BenchReachArgs),
+}
+
+const BENCH_REACH_EXAMPLES: &str = "\
+Examples:
+  visuomotor bench reach
+  visuomotor bench reach --motions 2000 --seed 2 --json -
+
+Times are simulated, so the figures are the same on every machine. Exit code 1 when a motion takes more than 1.15 times
+the time that the slowest joint needs by itself, or when the arm does not rest at a limit.";
+
+#[derive(Debug, Args)]
+#[command(after_help = BENCH_REACH_EXAMPLES)]
+pub struct BenchReachArgs {
+    /// Launch file whose arm and limits are measured.
+    #[arg(default_value = "launch/robots/sim_iiwa14.toml")]
+    pub launch: PathBuf,
+    /// Random motions.
+    #[arg(long, value_name = "N", default_value_t = 500, value_parser = episodes())]
+    pub motions: u32,
+    #[arg(long, value_name = "S", default_value_t = 1, value_parser = seed())]
+    pub seed: u64,
+    /// Write the figures as JSON; `-` is standard output, and then nothing else is printed there.
+    #[arg(long, value_name = "FILE")]
+    pub json: Option<PathBuf>,
 }
 
 #[derive(Debug, Args)]

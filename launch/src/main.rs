@@ -11,6 +11,7 @@ mod any_arm;
 #[cfg(feature = "sim")]
 mod batch;
 mod bench_ik;
+mod bench_reach;
 mod bench_tick;
 #[cfg(feature = "sim")]
 mod bin;
@@ -92,6 +93,7 @@ fn dispatch(command: &Command) -> Result<Grade, CommandError> {
         Command::FuzzSafety(args) => fuzz::run(args),
         Command::Bench(BenchCommand::Tick(args)) => bench_tick::run(args),
         Command::Bench(BenchCommand::Ik(args)) => bench_ik::run(args),
+        Command::Bench(BenchCommand::Reach(args)) => bench_reach::run(args),
     }
 }
 
@@ -107,6 +109,7 @@ fn dispatch(command: &Command) -> Result<Grade, CommandError> {
         Command::FuzzSafety(args) => return fuzz::run(args),
         Command::Bench(BenchCommand::Tick(args)) => return bench_tick::run(args),
         Command::Bench(BenchCommand::Ik(args)) => return bench_ik::run(args),
+        Command::Bench(BenchCommand::Reach(args)) => return bench_reach::run(args),
     };
     let launch = config::Launch::read(path).map_err(CommandError::input)?;
     wiring::controller(&launch).map_err(CommandError::input)?;

@@ -33,7 +33,7 @@ use visuomotor_runtime::setpoint::Setpoint;
 use visuomotor_runtime::units::{JointTorques, JointVelocities};
 
 /// A workspace larger than any arm.
-const EVERYWHERE: Workspace = Workspace {
+pub const EVERYWHERE: Workspace = Workspace {
     min_m: [-100.0; 3],
     max_m: [100.0; 3],
     table_height_m: -100.0,

@@ -1,4 +1,4 @@
-//! The bench of the control tick: what it reports. Times are not judged here, machines are shared.
+//! The benches: what they report. Times are not judged here, machines are shared.
 
 use crate::scratch::{Scratch, run, stderr};
 use serde_json::Value;
@@ -14,6 +14,28 @@ fn reachable_poses_are_found() {
         found["found_share"].as_f64().expect("a number") >= 0.999,
         "{found}"
     );
+}
+
+#[test]
+fn motions_take_hardly_longer_than_they_must_and_an_arm_at_a_limit_rests() {
+    let scratch = Scratch::new("bench-reach");
+    let path = scratch.write("launch.toml", scratch.good());
+    let output = run("bench reach {} --motions 20 --json -", &[&path]);
+    assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+    let found: Value = serde_json::from_slice(&output.stdout).expect("JSON and nothing else");
+    for (ratio, most) in [
+        ("ratio", 1.15),
+        ("crude_ratio", 1.5),
+        ("all_limits_ratio", 5.0),
+    ] {
+        let max = found[ratio]["max"].as_f64().expect("a number");
+        // Not less than the bound but for what the goal's tolerance forgives.
+        assert!((0.9..=most).contains(&max), "{found}");
+    }
+    for limit in ["joint", "workspace", "table"] {
+        let chatter = found["chatter_rad_per_s3"][limit].as_f64();
+        assert!(chatter.expect("a number") <= 1e-3, "{found}");
+    }
 }
 
 #[test]

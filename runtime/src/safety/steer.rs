@@ -1,7 +1,11 @@
 //! Bends requested jerks as little as possible, so that the arm slides along what limits it instead of stopping there.
 //!
-//! A quadratic program keeps the tool's jerk as near to the requested one as the joint-wise boxes of viable jerks and a
-//! few soft rows allow; the boxes are hard. Not responsible for safety: the certificate checks whatever comes out.
+//! Two quadratic programs, solved only where something of the arm is in the way. The first bends the request around the
+//! soft rows and keeps the tool's jerk as near to it as they allow. It knows no box: the request is often many times what
+//! a joint can do, and clipped joint by joint it would point elsewhere, into the directions that the rows leave free. The
+//! second keeps what is left of it, clipped, within rows and the hard boxes of viable jerks. Where no row is in the way,
+//! each joint goes as far as it can by itself: others that made up for it would leave the motion that was asked of them.
+//! Not responsible for safety: the certificate checks whatever comes out.
 
 use super::collision::{Around, Collision};
 use super::filter::CommandState;
@@ -84,8 +88,7 @@ impl Steering {
         self.active = ActiveSet::default();
     }
 
-    /// The jerks nearest to the `wanted` ones, and which limits of the arm they were bent around. These themselves where
-    /// nothing is in their way or no answer is found.
+    /// The jerks within `ranges` that are nearest to the `wanted` ones, and which limits of the arm they were bent around.
     pub fn bend<const N: usize>(
         &mut self,
         chain: &Chain<N>,
@@ -97,6 +100,7 @@ impl Steering {
     ) -> (SVector<f64, N>, LimitSet) {
         #[cfg(test)]
         assert!(!self.panics, "as asked");
+        let clipped = nearest(ranges, wanted);
         let mut limits = LimitSet::default();
         let most = SVector::from_fn(|i, _| ranges[i].most.max(-ranges[i].least));
         let tip = chain.tip_in(&around.frames);
@@ -106,7 +110,7 @@ impl Steering {
             // Most rows cannot be broken in one tick. Those that find no room are soft, and the certificate is not.
             if row.a.abs().dot(&most) > row.bound
                 && problem.push(row)
-                && row.a.dot(wanted) > row.bound
+                && row.a.dot(wanted).max(row.a.dot(&clipped)) > row.bound
             {
                 limits.insert(limit);
             }
@@ -114,16 +118,18 @@ impl Steering {
         self.tool_rows(&tip, &j, state, &mut keep);
         self.collision_rows(chain, collision, around, state, &mut keep);
         self.speed_rows(chain, collision, around, state, &mut keep);
-        let in_ranges = ranges
-            .iter()
-            .zip(wanted)
-            .all(|(range, jerk)| range.against(*jerk).is_none());
-        if in_ranges && limits == LimitSet::default() {
-            return (*wanted, limits);
+        if limits == LimitSet::default() {
+            return (clipped, limits);
         }
         let weights = SMatrix::<f64, 6, 6>::from_diagonal(&Vector6::from(TOOL_WEIGHT));
         problem.hessian = j.transpose() * weights * j + SMatrix::identity() * JOINT_WEIGHT;
         problem.gradient = -(problem.hessian * wanted);
+        let around = problem.solve(&self.active);
+        let clipped = match around.status {
+            Status::Optimal => nearest(ranges, &around.x),
+            _ => clipped,
+        };
+        problem.gradient = -(problem.hessian * clipped);
         for (i, range) in ranges.iter().enumerate() {
             (problem.lower[i], problem.upper[i]) = (range.least, range.most);
         }
@@ -131,7 +137,7 @@ impl Steering {
         self.active = solution.active;
         match solution.status {
             Status::Optimal => (solution.x, limits),
-            _ => (*wanted, LimitSet::default()),
+            _ => (clipped, LimitSet::default()),
         }
     }
 
@@ -259,6 +265,11 @@ impl Steering {
             softness,
         }
     }
+}
+
+/// Not `clamp`: rounding may leave the least above the most by nothing.
+fn nearest<const N: usize>(ranges: &[Range; N], jerk: &SVector<f64, N>) -> SVector<f64, N> {
+    SVector::from_fn(|i, _| jerk[i].max(ranges[i].least).min(ranges[i].most))
 }
 
 /// How a point moves: m/s, m/s², and per rad of each joint, base frame.
