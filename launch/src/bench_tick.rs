@@ -22,8 +22,8 @@ use visuomotor_runtime::arm::ArmState;
 use visuomotor_runtime::clock::{Duration, Instant, Tick};
 use visuomotor_runtime::controller::{Controller, Inputs, Request};
 use visuomotor_runtime::policy::Decision;
-use visuomotor_runtime::safety::Verdict;
 use visuomotor_runtime::safety::qp::{ActiveSet, Problem, Row};
+use visuomotor_runtime::safety::{OperatingMode, Verdict};
 use visuomotor_runtime::units::{JointPositions, JointTorques, JointVelocities};
 
 /// Poses whose kinematics are computed, one after the other.
@@ -79,7 +79,8 @@ fn ticks<const N: usize>(
 ) -> Result<(Quantiles, u64), CommandError> {
     let start = wiring::draw_start(launch, rng);
     let q = wiring::start_joints(launch, &start, rng).map_err(CommandError::input)?;
-    let mut controller = wiring::controller(launch).map_err(CommandError::input)?;
+    let mut controller =
+        wiring::controller(launch, OperatingMode::default()).map_err(CommandError::input)?;
     let period = launch.control_period();
     let between = (launch.action_period().as_ticks() / period.as_ticks()).max(1);
     let mut arm = ArmState {

@@ -6,6 +6,7 @@ use crate::policy::PolicyChoice;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use std::path::PathBuf;
 use std::str::FromStr;
+use visuomotor_runtime::safety::OperatingMode;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -73,6 +74,8 @@ pub struct RunArgs {
     /// Policy instead of the launch file's: a manifest, `scripted` (privileged) or `weak`.
     #[arg(long, value_name = "POLICY")]
     pub policy: Option<PolicyChoice>,
+    #[command(flatten)]
+    pub mode: ModeArgs,
     /// Directory for the recorded episodes instead of the launch file's.
     #[arg(long, value_name = "DIR")]
     pub record: Option<PathBuf>,
@@ -118,6 +121,8 @@ pub struct EvalArgs {
     /// Processes to share the episodes.
     #[arg(long, value_name = "J", default_value_t = 1, value_parser = jobs())]
     pub jobs: u32,
+    #[command(flatten)]
+    pub mode: ModeArgs,
     /// Record every episode as an MCAP file in this directory.
     #[arg(long, value_name = "DIR")]
     pub record: Option<PathBuf>,
@@ -222,6 +227,24 @@ pub struct CollectArgs {
     pub json: Option<PathBuf>,
     #[command(flatten)]
     pub worker: WorkerArgs,
+}
+
+/// Who may be near the arm.
+#[derive(Debug, Args)]
+pub struct ModeArgs {
+    /// Manual mode: the tool keeps reduced speed, 250 mm/s, whatever the launch file allows.
+    #[arg(long)]
+    pub manual: bool,
+}
+
+impl ModeArgs {
+    pub fn chosen(&self) -> OperatingMode {
+        if self.manual {
+            OperatingMode::Manual
+        } else {
+            OperatingMode::Automatic
+        }
+    }
 }
 
 /// How a process tells its children which share of the episodes is theirs.

@@ -40,6 +40,7 @@ pub fn run(args: &EvalArgs) -> Result<Grade, CommandError> {
     let view_px = args.video.is_some().then_some(VIEW_PX);
     let mut rig =
         Rig::new(&launch, args.split.into(), policy, view_px).map_err(CommandError::input)?;
+    rig.set_mode(args.mode.chosen());
     let period_ms = (1e3 / launch.task.action_rate_hz) as u32;
     let film = Film::default();
     let mut evaluation = Evaluation {

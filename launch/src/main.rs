@@ -112,7 +112,11 @@ fn dispatch(command: &Command) -> Result<Grade, CommandError> {
         Command::Bench(BenchCommand::Reach(args)) => return bench_reach::run(args),
     };
     let launch = config::Launch::read(path).map_err(CommandError::input)?;
-    wiring::controller(&launch).map_err(CommandError::input)?;
+    wiring::controller(
+        &launch,
+        visuomotor_runtime::safety::OperatingMode::default(),
+    )
+    .map_err(CommandError::input)?;
     policy::open(&launch, choice.as_ref()).map_err(CommandError::input)?;
     Err(CommandError::input(format!(
         "{} needs the simulator, which this program was built without; build it with the feature `sim`",

@@ -28,7 +28,7 @@ use visuomotor_runtime::controller::{Outputs, Request};
 use visuomotor_runtime::fault::Fault;
 use visuomotor_runtime::observation::{GripperObservation, Observation, SceneTruth};
 use visuomotor_runtime::policy::{Decision, Policy};
-use visuomotor_runtime::safety::{SafeCommand, StopCategory};
+use visuomotor_runtime::safety::{OperatingMode, SafeCommand, StopCategory};
 use visuomotor_runtime::step::Step;
 
 /// When the first decision falls due: the controller has armed itself and the physics have taken a few steps.
@@ -58,6 +58,7 @@ pub struct Rig<'a> {
     launch: &'a Launch,
     split: Split,
     policy: Explore<Box<dyn Policy>>,
+    mode: OperatingMode,
     arm: SimArm,
     camera: SimCamera,
     spectator: Option<SimCamera>,
@@ -117,6 +118,7 @@ impl<'a> Rig<'a> {
             launch,
             split,
             policy: Explore::new(policy, launch.action),
+            mode: OperatingMode::default(),
             arm,
             camera: seat.open()?,
             spectator: spectator.map(|seat| seat.open()).transpose()?,
@@ -127,6 +129,11 @@ impl<'a> Rig<'a> {
     /// Share of exploration in the episodes that follow, in [0, 1]; see [`Explore`].
     pub fn explore(&mut self, level: f64) {
         self.policy.set_level(level);
+    }
+
+    /// The operating mode of the episodes that follow.
+    pub fn set_mode(&mut self, mode: OperatingMode) {
+        self.mode = mode;
     }
 
     /// Runs the episode of `seed`. `perturb` is the probability that the object nearest to the fingers is displaced by
@@ -186,7 +193,8 @@ impl<'a> Rig<'a> {
         self.arm.world_mut().place_arm(q.0.into());
         SimMono::reset();
         self.arm.restart(SimMono::EPOCH);
-        let mut controller = wiring::controller(self.launch)?;
+        // A new one, so that every episode begins at the measured pose.
+        let mut controller = wiring::controller(self.launch, self.mode)?;
         let latency = wiring::scene(self.launch)?.latency.draw(&mut rng);
         let push = (rng.random::<f64>() < perturb).then(|| rng.random::<u64>());
         self.policy.reset(rng.random());

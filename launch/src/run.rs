@@ -63,6 +63,7 @@ pub fn run(args: &RunArgs) -> Result<Grade, CommandError> {
         episodes: args.episodes,
         seconds: args.seconds,
         seed: args.seed,
+        mode: args.mode.chosen(),
         directory: directory.to_owned(),
         quiet: args.stats.as_deref() == Some(Path::new("-")),
     };

@@ -25,8 +25,10 @@ use visuomotor_runtime::controller::Request;
 use visuomotor_runtime::episode::{Ending, EpisodeError, EpisodeWriter, Outcome, Queues, Recorder};
 use visuomotor_runtime::handoff::{self, LatestOutput};
 use visuomotor_runtime::observation::TcpPose;
+use visuomotor_runtime::phase::Phase;
 use visuomotor_runtime::realtime::{NotGranted, Process, Thread};
-use visuomotor_runtime::step::{Phase, Step};
+use visuomotor_runtime::safety::OperatingMode;
+use visuomotor_runtime::step::Step;
 
 /// Rings hold this many values: seconds of requests and decisions, since control reads one of each a tick.
 const RING: usize = 16;
@@ -66,6 +68,7 @@ pub struct Plan {
     pub episodes: Option<u32>,
     pub seconds: Option<f64>,
     pub seed: u64,
+    pub mode: OperatingMode,
     /// Where the recordings go.
     pub directory: PathBuf,
     /// Standard output belongs to a program.
@@ -123,7 +126,7 @@ pub fn run(
     let (mut policy_truth, judge) = (parts.observer(), parts.observer());
     let (mut arm, feeder) = parts.split();
 
-    let mut controller = wiring::controller(launch)?;
+    let mut controller = wiring::controller(launch, plan.mode)?;
     let (recorder, steps, events) = Recorder::start(QUEUES)?;
     let (requests, requests_read) = rtrb::RingBuffer::new(RING);
     let (decisions, decisions_read) = rtrb::RingBuffer::new(RING);
@@ -306,9 +309,8 @@ impl Session<'_> {
     /// Brings the tool to the start pose. False when a person interrupts.
     fn approach(&mut self, start: TcpPose, interrupted: &AtomicBool) -> Result<bool, SessionError> {
         let began = LinuxMono::now();
-        // In the simulator a fault hurts nobody: the session clears it, as a person does at an arm.
-        self.request(Request::ClearFault)?;
-        self.request(Request::Approach(start))?;
+        let mut rearmed = false;
+        self.request(Request::Hold)?;
         loop {
             self.wait(Duration::from_ticks(LOOK_MS * 1_000_000))?;
             if interrupted.load(Ordering::Relaxed) {
@@ -319,13 +321,21 @@ impl Session<'_> {
             };
             let off = (step.reference.position_m - start.position_m).amax();
             let turned = (step.reference.yaw_rad - start.yaw_rad).abs();
-            if step.phase == Phase::Approach && off.max(turned) < ARRIVED {
-                return Ok(true);
-            }
-            if step.phase == Phase::Faulted {
-                // It was still decelerating when it was asked.
-                self.request(Request::ClearFault)?;
-                self.request(Request::Approach(start))?;
+            match step.phase {
+                Phase::Approach if off.max(turned) < ARRIVED => return Ok(true),
+                // Every episode begins at the measured pose.
+                Phase::Hold if step.is_stopped() && !rearmed => {
+                    rearmed = true;
+                    self.request(Request::Rearm)?;
+                    self.request(Request::Approach(start))?;
+                }
+                // In the simulator a stop hurts nobody: the session clears it, as a person does at an arm.
+                Phase::Stopped(_) => {
+                    rearmed = true;
+                    self.request(Request::ClearFault)?;
+                    self.request(Request::Approach(start))?;
+                }
+                _ => {}
             }
             if LinuxMono::now() - began > APPROACH_MAX {
                 tracing::error!(
@@ -365,8 +375,8 @@ impl Session<'_> {
                 Err(RecvTimeoutError::Disconnected) => return Err(SessionError::ThreadGone),
             }
             let step = self.newest_step();
-            let faulted = step.is_some_and(|step| step.phase == Phase::Faulted);
-            if faulted || interrupted.load(Ordering::Relaxed) {
+            let latched = step.is_some_and(|step| step.phase.latched().is_some());
+            if latched || interrupted.load(Ordering::Relaxed) {
                 self.cancelled.store(true, Ordering::Relaxed);
                 self.request(Request::Hold)?;
             }
@@ -455,6 +465,7 @@ impl Session<'_> {
         self.status.show(&Status {
             seed: self.seed,
             phase: step.phase,
+            mode: step.mode,
             rate_hz: (step.tick - last.tick) as f64 / span_s,
             frame_age_ms: self.progress.frame_age_ms(),
             q_value: self.progress.q_value(),

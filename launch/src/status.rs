@@ -6,7 +6,9 @@ use crate::report::EpisodeResult;
 use std::fmt;
 use std::io::{self, IsTerminal, Write};
 use visuomotor_runtime::fault::Fault;
-use visuomotor_runtime::step::{Counters, Phase};
+use visuomotor_runtime::phase::Phase;
+use visuomotor_runtime::safety::OperatingMode;
+use visuomotor_runtime::step::Counters;
 
 /// What the operator sees of the running system.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -14,6 +16,7 @@ pub struct Status {
     /// Seed of the running episode.
     pub seed: u64,
     pub phase: Phase,
+    pub mode: OperatingMode,
     /// Control ticks per second, measured.
     pub rate_hz: f64,
     /// Age of the newest frame that the policy looked at, ms; NaN before the first.
@@ -35,9 +38,15 @@ impl fmt::Display for Status {
             Phase::Hold => "hold",
             Phase::Approach => "approach",
             Phase::Policy => "policy",
-            Phase::Faulted => "FAULTED",
+            Phase::Ending => "ending",
+            Phase::Stopping(_) => "STOPPING",
+            Phase::Stopped(_) => "STOPPED",
         };
-        write!(f, "{phase:8} {:6.1} Hz  frame ", self.rate_hz)?;
+        write!(f, "{phase:8} ")?;
+        if self.mode == OperatingMode::Manual {
+            write!(f, "manual ")?;
+        }
+        write!(f, "{:6.1} Hz  frame ", self.rate_hz)?;
         number(f, self.frame_age_ms, 0, " ms")?;
         write!(f, "  Q ")?;
         number(f, self.q_value, 2, "")?;
@@ -50,20 +59,26 @@ impl fmt::Display for Status {
             missed_ticks,
             late_decisions,
             dropped_steps,
+            refused_requests,
             ..
         } = self.counters;
         for (name, count) in [
             ("missed", missed_ticks),
             ("late", late_decisions),
             ("dropped", dropped_steps),
+            ("refused", refused_requests),
         ] {
             if count > 0 {
                 write!(f, "  {name} {count}")?;
             }
         }
+        let Some(category) = self.phase.latched() else {
+            return Ok(());
+        };
+        write!(f, "  stop category {}: ", category as u8)?;
         match self.fault {
-            Some(fault) => write!(f, "  {fault}"),
-            None => Ok(()),
+            Some(fault) => write!(f, "{fault}"),
+            None => write!(f, "a person asked for it"),
         }
     }
 }
@@ -132,10 +147,12 @@ fn print(text: &str) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use visuomotor_runtime::safety::StopCategory;
 
     const STATUS: Status = Status {
         seed: 7,
         phase: Phase::Policy,
+        mode: OperatingMode::Automatic,
         rate_hz: 1000.0,
         frame_age_ms: 31.4,
         q_value: 0.876,
@@ -150,6 +167,7 @@ mod tests {
             clamped_actions: 0,
             dropped_steps: 0,
             dropped_frames: 0,
+            refused_requests: 0,
         },
         fault: None,
     };
@@ -181,13 +199,26 @@ mod tests {
         let status = Status {
             q_value: f64::NAN,
             fault,
-            phase: Phase::Faulted,
+            phase: Phase::Stopping(StopCategory::Two),
+            mode: OperatingMode::Manual,
             counters,
             ..STATUS
         };
         let line = status.to_string();
-        for part in ["FAULTED", "Q    -", "missed 2", "late 1", "not finite"] {
+        for part in [
+            "STOPPING manual",
+            "Q    -",
+            "missed 2",
+            "late 1",
+            "stop category 2: the policy",
+        ] {
             assert!(line.contains(part), "{part:?} in {line:?}");
         }
+        let line = Status {
+            fault: None,
+            ..status
+        }
+        .to_string();
+        assert!(line.contains("a person"), "{line}");
     }
 }

@@ -5,11 +5,12 @@
 use crate::config::Launch;
 use nalgebra::Vector3;
 use rand::{Rng, RngExt};
-use visuomotor_runtime::controller::{Controller, ControllerConfig, GoalLimits, Watchdogs};
+use visuomotor_runtime::controller::{Controller, ControllerConfig, Watchdogs};
+use visuomotor_runtime::goal::GoalLimits;
 use visuomotor_runtime::kinematics::ik::{self, IkError};
 use visuomotor_runtime::kinematics::pose;
 use visuomotor_runtime::observation::TcpPose;
-use visuomotor_runtime::safety::{LimitsError, Safety};
+use visuomotor_runtime::safety::{LimitsError, NotAtRest, OperatingMode, Safety};
 use visuomotor_runtime::units::JointPositions;
 
 /// Attempts of the position solver from random joint positions.
@@ -19,6 +20,8 @@ const RESTARTS: u32 = 50;
 pub enum WiringError {
     #[error(transparent)]
     Limits(#[from] LimitsError),
+    #[error(transparent)]
+    Mode(#[from] NotAtRest),
     #[error("the start pose {pose:?} cannot be reached: {error}")]
     Start { pose: TcpPose, error: IkError },
     #[error("{0} has no [scene] table: there is nothing to simulate")]
@@ -31,9 +34,13 @@ pub enum WiringError {
     Render(#[from] visuomotor_drivers::sim::RenderError),
 }
 
-pub fn controller<const N: usize>(launch: &Launch<N>) -> Result<Controller<N>, WiringError> {
+/// A controller that begins in this operating mode.
+pub fn controller<const N: usize>(
+    launch: &Launch<N>,
+    mode: OperatingMode,
+) -> Result<Controller<N>, WiringError> {
     let period = launch.control_period();
-    let safety = Safety::new(
+    let mut safety = Safety::new(
         launch.chain.clone(),
         launch.limits,
         launch.tool_limits,
@@ -41,6 +48,7 @@ pub fn controller<const N: usize>(launch: &Launch<N>) -> Result<Controller<N>, W
         launch.T_base_task(),
         period,
     )?;
+    safety.set_mode(mode)?;
     let config = ControllerConfig {
         T_base_task: launch.T_base_task(),
         period,

@@ -44,6 +44,7 @@ pub trait Arm<const N: usize> {
     /// Sends one command, to be reached at the end of this control period.
     fn write(&mut self, command: &SafeCommand<N>) -> Result<(), ArmError>;
 
-    /// Asks the drives for a stop of this category. Idempotent, legal in every state, cannot fail.
+    /// Asks the drives for a stop of this category: 0 and 1 to remove power, 2 to hold under power. Idempotent, legal in
+    /// every state, cannot fail, and never gives power back: only a later command may.
     fn stop(&mut self, category: StopCategory);
 }

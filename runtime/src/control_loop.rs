@@ -17,16 +17,20 @@ pub trait Exchange<const N: usize> {
     fn request(&mut self) -> Option<Request>;
     /// Passes on what the tick saw and did.
     fn publish(&mut self, outputs: &Outputs<N>);
-    /// Whether the loop should end: it does so when the arm has come to rest, with a stop of category 2.
+    /// Whether the loop should end: it does so when the arm has come to rest, with a stop of category 2 or that of the stop
+    /// that is latched.
     fn ended(&self) -> bool;
 }
 
 /// An arm that is told to stop whichever way the loop ends: at rest, by a panic, or dropped in mid-motion.
-struct Stopping<'a, A: Arm<N>, const N: usize>(&'a mut A);
+struct Stopping<'a, A: Arm<N>, const N: usize> {
+    arm: &'a mut A,
+    category: StopCategory,
+}
 
 impl<A: Arm<N>, const N: usize> Drop for Stopping<'_, A, N> {
     fn drop(&mut self) {
-        self.0.stop(StopCategory::Two);
+        self.arm.stop(self.category);
     }
 }
 
@@ -37,7 +41,11 @@ pub async fn control<C: Clock, const N: usize>(
     controller: &mut Controller<N>,
     exchange: &mut impl Exchange<N>,
 ) {
-    let Stopping(arm) = &mut Stopping(arm);
+    let Stopping { arm, category } = &mut Stopping {
+        arm,
+        // A loop that ended in mid-motion supervises nothing any more: the arm is not to stay under power.
+        category: StopCategory::One,
+    };
     let mut write_error = None;
     loop {
         let tick = ticker.tick().await;
@@ -61,7 +69,8 @@ pub async fn control<C: Clock, const N: usize>(
             }
         };
         exchange.publish(&outputs);
-        if ending && outputs.is_stopped() {
+        if ending && outputs.step.is_stopped() {
+            *category = outputs.step.phase.latched().unwrap_or(StopCategory::Two);
             break;
         }
     }
@@ -74,8 +83,8 @@ mod tests {
     use crate::clock::{Duration, Instant, SimMono, executor};
     use crate::controller::tests::{controller, home};
     use crate::observation::TcpPose;
+    use crate::phase::Phase;
     use crate::safety::SafeCommand;
-    use crate::step::Phase;
     use crate::units::{JointTorques, JointVelocities};
     use nalgebra::Vector3;
     use std::pin::pin;
@@ -166,7 +175,7 @@ mod tests {
         };
         let run = std::panic::AssertUnwindSafe(|| run(&mut arm, &mut exchange));
         assert!(std::panic::catch_unwind(run).is_err());
-        assert_eq!(arm.stops, [StopCategory::Two]);
+        assert_eq!(arm.stops, [StopCategory::One]);
     }
 
     #[test]
@@ -182,7 +191,7 @@ mod tests {
             assert_eq!(arm.fastest > 0.1, moving, "{}", arm.fastest);
             assert_eq!(arm.state.dq, JointVelocities::zeros());
             assert_eq!(arm.stops, [StopCategory::Two]);
-            assert_eq!(exchange.last_phase, Phase::Hold);
+            assert_eq!(exchange.last_phase, Phase::Ending);
             let extra = exchange.ticks - ends_after;
             assert!((1..500).contains(&extra), "{extra} ticks to stop");
             assert_eq!(extra > 5, moving, "{extra} ticks to stop");

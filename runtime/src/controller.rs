@@ -1,35 +1,30 @@
 //! One tick of control as a pure function: [`Controller::step`] turns the time and what was read into what is sent.
 //!
-//! Responsible for who may ask for motion (arbitration between hold, approach and policy), for turning actions into a
-//! goal, for the watchdogs, and for latching faults. Not responsible for reading, writing or waiting
-//! ([`crate::control_loop`]), nor for whether a motion is safe ([`crate::safety`]).
+//! Responsible for doing what requests and decisions ask where [`crate::phase`] accepts them, for the watchdogs, and for
+//! what is commanded in each phase. Not responsible for reading, writing or waiting ([`crate::control_loop`]), nor for
+//! whether a motion is safe ([`crate::safety`]).
 //!
 //! Replay and simulation call the same function: equal inputs give equal outputs, bit for bit.
 
-use crate::action::{Action, ActionScale, Verb};
+use crate::action::Verb;
 use crate::arm::{ArmError, ArmState, Fingers};
 use crate::clock::{Duration, Instant, Tick};
 use crate::fault::Fault;
+use crate::goal::GoalLimits;
 use crate::kinematics::ik::{self, Tuning};
 use crate::kinematics::{Chain, pose};
 use crate::observation::{GripperObservation, TcpPose};
+use crate::phase::{Answer, Event, Phase};
 use crate::policy::Decision;
-use crate::safety::{self, Intervention, Safety, SafetyReport, Verdict};
+use crate::safety::{
+    self, CommandState, OperatingMode, REST_DQ_MAX_RAD_PER_S, Safety, SafetyReport, StopCategory,
+    Verdict,
+};
 use crate::setpoint::{Setpoint, SetpointLimits, TcpReference};
-use crate::step::{Counters, Phase, Step};
+use crate::step::{Counters, Step};
 use crate::units::{JointPositions, JointVelocities};
 use nalgebra::{Isometry3, SVector, Vector3};
-
-/// Where an action's goal may lie, and how large one action may be.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct GoalLimits {
-    /// Lowest and highest TCP goal, m, task frame.
-    pub position_min_m: Vector3<f64>,
-    pub position_max_m: Vector3<f64>,
-    /// The unwrapped yaw goal stays within plus and minus this, rad.
-    pub yaw_max_rad: f64,
-    pub scale: ActionScale,
-}
+use std::f64::consts::TAU;
 
 /// So far the reference leads the tool without waiting for it.
 const LAG_FREE_M: f64 = 0.003;
@@ -63,18 +58,31 @@ pub struct ControllerConfig<const N: usize> {
     pub dq_max: JointVelocities<N>,
 }
 
+/// A hold whose reference rests and whose joints move less than this, rad/s and rad/s², has come to its end: from then on
+/// the command rests exactly.
+const SETTLED_DQ: f64 = 1e-3;
+const SETTLED_DDQ: f64 = 0.1;
+
 /// Pose error is corrected with this time constant's inverse, 1/s: fast against the actions, slow against the tick.
 const POSE_GAIN_PER_S: f64 = 30.0;
 
-/// What a person or the session asks of the controller.
+/// What a person or the session asks of the controller. [`Phase::on`] says when each is accepted; what is refused is
+/// counted.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Request {
+    /// Come to rest on the tool's path, and stay.
     Hold,
     /// Move the tool there, then hold.
     Approach(TcpPose),
     /// From now on decisions move the tool.
     StartPolicy,
-    /// A person has seen the fault and wants to go on from where the arm stands. Ignored while the arm still decelerates.
+    /// Go on from the measured pose, as at the beginning: whoever held the arm back has let go.
+    Rearm,
+    /// Keep the limits of this mode; nothing moves.
+    SetMode(OperatingMode),
+    /// Stop with this category, and stay so until a person clears it.
+    Stop(StopCategory),
+    /// A person has seen what stopped the arm and wants to go on from where it stands.
     ClearFault,
     /// Come to rest as fast as the limits allow; nothing moves the arm afterwards.
     End,
@@ -98,16 +106,6 @@ pub struct Outputs<const N: usize> {
     pub step: Step<N>,
 }
 
-impl<const N: usize> Outputs<N> {
-    /// Whether a stop has come to its end; false while the arm is free to move, even where it does not.
-    pub fn is_stopped(&self) -> bool {
-        match self.verdict {
-            Verdict::Move(_) => self.step.report.intervention == Intervention::Stopped,
-            Verdict::Stop(_) => true,
-        }
-    }
-}
-
 pub struct Controller<const N: usize> {
     config: ControllerConfig<N>,
     chain: Chain<N>,
@@ -115,14 +113,13 @@ pub struct Controller<const N: usize> {
     setpoint: Setpoint,
     tuning: Tuning<N>,
     phase: Phase,
+    /// The first one since the last that a person cleared; the stop may have a stricter category than its own.
     fault: Option<Fault>,
-    /// [`Request::End`] has come.
-    ending: bool,
-    /// The last tick's [`Outputs::is_stopped`].
-    stopped: bool,
+    /// Whether the arm was at rest at the end of the last tick, as far as that could be known.
+    resting: bool,
     goal: TcpPose,
-    /// Somebody has asked for motion since the arm was armed. Until then it rests as it is: the reference's tool points
-    /// straight down, the measured one may not.
+    /// Somebody has asked for motion, and it has not come to its end. Otherwise the arm rests as it is: the reference's
+    /// tool points straight down, the measured one may not.
     asked: bool,
     fingers: Fingers,
     newest: Option<ArmState<N>>,
@@ -133,6 +130,8 @@ pub struct Controller<const N: usize> {
     /// Number of the decision that is due next, and when silence began.
     next_decision: u64,
     heard_policy_at: Instant,
+    /// How old the frame was for which the last decision since then was dropped.
+    stale_frame: Option<Duration>,
     counters: Counters,
     tick: u64,
 }
@@ -141,14 +140,8 @@ impl<const N: usize> Controller<N> {
     /// # Panics
     /// When the goal's limits leave no room.
     pub fn new(config: ControllerConfig<N>, chain: Chain<N>, safety: Safety<N>) -> Self {
-        let GoalLimits {
-            position_min_m: low,
-            position_max_m: high,
-            yaw_max_rad,
-            ..
-        } = config.goal;
         assert!(
-            low.iter().zip(&high).all(|(low, high)| low <= high) && yaw_max_rad >= 0.0,
+            config.goal.have_room(),
             "no room for goals: {:?}",
             config.goal
         );
@@ -167,10 +160,9 @@ impl<const N: usize> Controller<N> {
             config,
             chain,
             safety,
-            phase: Phase::Idle,
+            phase: Phase::default(),
             fault: None,
-            ending: false,
-            stopped: false,
+            resting: false,
             goal: origin,
             asked: false,
             fingers: Fingers::Open,
@@ -179,6 +171,7 @@ impl<const N: usize> Controller<N> {
             wrote_at: Instant::from_ticks(0),
             next_decision: 0,
             heard_policy_at: Instant::from_ticks(0),
+            stale_frame: None,
             counters: Counters::default(),
             tick: 0,
         }
@@ -191,14 +184,22 @@ impl<const N: usize> Controller<N> {
     pub fn step(&mut self, tick: Tick, inputs: Inputs<N>) -> Outputs<N> {
         let now = tick.due + tick.jitter;
         self.counters.missed_ticks += tick.missed;
+        let resting = self.resting;
+        if resting {
+            self.on(Event::Standstill);
+        }
         // Before sensing: what is still wrong latches again, and motion goes on from this tick's measured pose.
-        if inputs.request == Some(Request::ClearFault) {
-            self.clear();
+        match inputs.request {
+            Some(Request::ClearFault) if self.on(Event::Clear) => self.fault = None,
+            Some(Request::Rearm) => {
+                self.on(Event::Rearm { resting });
+            }
+            _ => {}
         }
         let arming = self.phase == Phase::Idle;
         self.sense(now, &inputs);
         if let Some(request) = inputs.request {
-            self.obey(now, request);
+            self.obey(now, request, resting);
         }
         if let Some(decision) = inputs.decision {
             self.act(now, decision);
@@ -216,8 +217,35 @@ impl<const N: usize> Controller<N> {
             observation: self.observe(),
             step,
         };
-        self.stopped = outputs.is_stopped();
+        self.resting = self.is_at_rest(now, &outputs);
         outputs
+    }
+
+    /// Whether the event is accepted.
+    fn on(&mut self, event: Event) -> bool {
+        match self.phase.on(event) {
+            Answer::Next(phase) => {
+                self.phase = phase;
+                return true;
+            }
+            Answer::Ignored => {}
+            Answer::Refused => self.counters.refused_requests += 1,
+        }
+        false
+    }
+
+    /// Whether what is commanded rests. Where nothing is, the encoders must say so, and now: an arm without power moves as
+    /// its brakes let it.
+    fn is_at_rest(&self, now: Instant, outputs: &Outputs<N>) -> bool {
+        match (outputs.verdict, outputs.step.measured) {
+            (Verdict::Move(_), _) => outputs.step.is_stopped(),
+            (Verdict::Stop(_), None) => false,
+            (Verdict::Stop(_), Some(state)) => {
+                let age = self.age(now, state.sampled_at);
+                let slow = |dq: &f64| dq.abs() <= REST_DQ_MAX_RAD_PER_S;
+                age <= self.config.watchdogs.arm_silence_max && state.dq.0.iter().all(slow)
+            }
+        }
     }
 
     fn sense(&mut self, now: Instant, inputs: &Inputs<N>) {
@@ -259,58 +287,67 @@ impl<const N: usize> Controller<N> {
         }
         match self.safety.arm(state) {
             Ok(()) => {
+                let before_rad = self.goal.yaw_rad;
                 self.goal = self.tool(&state.q);
+                self.goal.yaw_rad = nearest_turn(self.goal.yaw_rad, before_rad);
                 self.asked = false;
-                match self.setpoint.reset(now, self.goal) {
-                    Ok(()) => self.phase = Phase::Hold,
-                    Err(_) => self.latch(Fault::ActionNotFinite),
+                self.on(Event::Armed);
+                if let Err(error) = self.setpoint.reset(now, self.goal) {
+                    self.latch(error.into());
                 }
             }
             Err(fault) => self.latch(fault),
         }
     }
 
-    /// A moving arm first comes to rest: starting from there would tear the motion off.
-    fn clear(&mut self) {
-        if self.phase == Phase::Faulted && self.stopped {
-            self.fault = None;
-            self.phase = Phase::Idle;
-        }
-    }
-
-    fn obey(&mut self, now: Instant, request: Request) {
-        match (request, self.phase) {
-            (Request::End, phase) => {
-                self.ending = true;
-                if matches!(phase, Phase::Approach | Phase::Policy) {
-                    self.phase = Phase::Hold;
+    fn obey(&mut self, now: Instant, request: Request, resting: bool) {
+        match request {
+            Request::Hold => {
+                if self.on(Event::Hold) {
+                    match self.setpoint.come_to_rest(now) {
+                        Ok(goal) => self.goal = goal,
+                        Err(error) => self.latch(error.into()),
+                    }
                 }
             }
-            _ if self.ending => {}
-            (Request::Approach(goal), Phase::Hold | Phase::Approach | Phase::Policy) => {
-                self.phase = Phase::Approach;
-                self.fingers = Fingers::Open;
-                self.go_to(now, self.within_reach(goal));
+            Request::Approach(goal) => {
+                if self.on(Event::Approach) {
+                    self.fingers = Fingers::Open;
+                    self.go_to(now, self.config.goal.nearest(&goal));
+                }
             }
-            (Request::StartPolicy, Phase::Hold | Phase::Approach) => {
-                self.phase = Phase::Policy;
-                self.next_decision = 0;
-                self.heard_policy_at = now;
+            Request::StartPolicy => {
+                if self.on(Event::StartPolicy) {
+                    self.next_decision = 0;
+                    self.hear_policy(now);
+                }
             }
-            (Request::Hold, Phase::Approach | Phase::Policy) => {
-                self.phase = Phase::Hold;
-                self.go_to(now, self.setpoint.sample(now).pose);
+            Request::SetMode(mode) => {
+                if self.on(Event::SetMode { resting }) && self.safety.set_mode(mode).is_err() {
+                    self.counters.refused_requests += 1;
+                }
             }
-            _ => {}
+            Request::Stop(category) => {
+                self.on(Event::Stop(category));
+            }
+            Request::End => {
+                self.on(Event::End);
+            }
+            // Before this tick's reading.
+            Request::Rearm | Request::ClearFault => {}
         }
     }
 
     fn act(&mut self, now: Instant, decision: Decision) {
-        let age = now.checked_duration_since(decision.frame_captured_at);
-        let fresh = age.is_some_and(|age| age <= self.config.watchdogs.frame_age_max);
         let number = u64::from(decision.step);
-        if self.phase != Phase::Policy || number < self.next_decision || !fresh {
+        if self.phase != Phase::Policy || number < self.next_decision {
             self.counters.late_decisions += 1;
+            return;
+        }
+        let age = now.checked_duration_since(decision.frame_captured_at);
+        if age.is_none_or(|age| age > self.config.watchdogs.frame_age_max) {
+            self.counters.late_decisions += 1;
+            self.stale_frame = age;
             return;
         }
         if !decision.action.is_finite() {
@@ -318,55 +355,33 @@ impl<const N: usize> Controller<N> {
             return;
         }
         self.next_decision = number + 1;
-        self.heard_policy_at = now;
+        self.hear_policy(now);
         match decision.action.verb {
             Verb::Move => {}
             Verb::Close => self.fingers = Fingers::Closed,
             Verb::Open => self.fingers = Fingers::Open,
             Verb::Terminate => {
-                self.phase = Phase::Hold;
+                self.on(Event::Terminate);
                 return;
             }
         }
-        let (goal, clamped) = self.displaced(&decision.action);
+        let (goal, clamped) = self.config.goal.displaced(&self.goal, &decision.action);
         self.counters.clamped_actions += u64::from(clamped);
         self.go_to(now, goal);
     }
 
-    /// The goal after `action`, and whether scale or reach cut it.
-    fn displaced(&self, action: &Action) -> (TcpPose, bool) {
-        let scale = self.config.goal.scale;
-        let cut = scale.action(scale.motion(action), action.verb);
-        let difference = (cut.translation_m - action.translation_m)
-            .amax()
-            .max((cut.yaw_rad - action.yaw_rad).abs());
-        let asked = TcpPose {
-            position_m: self.goal.position_m + cut.translation_m,
-            yaw_rad: self.goal.yaw_rad + cut.yaw_rad,
-        };
-        let goal = self.within_reach(asked);
-        (goal, difference > 1e-9 || goal != asked)
-    }
-
-    /// The nearest pose where a goal may lie. What is not finite stays so, for [`Setpoint`] to refuse.
-    fn within_reach(&self, asked: TcpPose) -> TcpPose {
-        let limits = &self.config.goal;
-        TcpPose {
-            // Not `sup` and `inf`: they turn NaN into a corner.
-            position_m: Vector3::from_fn(|axis, _| {
-                let (low, high) = (limits.position_min_m[axis], limits.position_max_m[axis]);
-                asked.position_m[axis].clamp(low, high)
-            }),
-            yaw_rad: asked.yaw_rad.clamp(-limits.yaw_max_rad, limits.yaw_max_rad),
-        }
+    fn hear_policy(&mut self, now: Instant) {
+        self.heard_policy_at = now;
+        self.stale_frame = None;
     }
 
     fn go_to(&mut self, now: Instant, goal: TcpPose) {
-        if self.setpoint.retarget(now, goal).is_ok() {
-            self.goal = goal;
-            self.asked = true;
-        } else {
-            self.latch(Fault::ActionNotFinite);
+        match self.setpoint.retarget(now, goal) {
+            Ok(()) => {
+                self.goal = goal;
+                self.asked = true;
+            }
+            Err(error) => self.latch(error.into()),
         }
     }
 
@@ -396,9 +411,15 @@ impl<const N: usize> Controller<N> {
         if self.phase == Phase::Policy {
             let age = self.age(now, self.heard_policy_at);
             if age > dogs.policy_silence_max {
-                self.latch(Fault::PolicySilent {
-                    age_ms: ms(age),
-                    limit_ms: ms(dogs.policy_silence_max),
+                self.latch(match self.stale_frame {
+                    None => Fault::PolicySilent {
+                        age_ms: ms(age),
+                        limit_ms: ms(dogs.policy_silence_max),
+                    },
+                    Some(age) => Fault::FrameTooOld {
+                        age_ms: ms(age),
+                        limit_ms: ms(dogs.frame_age_max),
+                    },
                 });
             }
         }
@@ -420,46 +441,62 @@ impl<const N: usize> Controller<N> {
         }
     }
 
-    /// The first fault stays until a person clears it.
+    /// The first fault stays the named one until a person clears it; the strictest category is the one that counts.
     fn latch(&mut self, fault: Fault) {
         self.fault.get_or_insert(fault);
-        self.phase = Phase::Faulted;
+        self.on(Event::Stop(fault.category()));
     }
 
     /// While `arming`, the command is the measured pose itself.
     fn command(&mut self, reference: &TcpReference, arming: bool) -> (Verdict<N>, SafetyReport) {
+        if self.phase.is_without_power() {
+            self.safety.disarm();
+        }
         let Some(command) = self.safety.command() else {
-            return self.safety.filter(safety::Request::Stop, self.fingers);
+            let (_, report) = self.safety.filter(safety::Request::Stop, self.fingers);
+            let category = self.phase.latched().unwrap_or(StopCategory::Two);
+            return (Verdict::Stop(category), report);
         };
         let request = match self.phase {
-            Phase::Faulted | Phase::Idle => safety::Request::Stop,
-            _ if arming || self.ending || !self.asked => safety::Request::Stop,
-            Phase::Hold | Phase::Approach | Phase::Policy => {
-                let mut tuning = self.tuning;
-                if self.phase == Phase::Hold {
-                    // Who holds still does not tidy up the elbow either.
-                    tuning.posture_gain_per_s.fill(0.0);
-                }
-                let pace = self.pace(&reference.pose, &command.q);
-                let motion = pose::tool_motion(
-                    &self.config.T_base_task,
-                    &reference.pose,
-                    &reference.velocity.map(|v| v * pace),
-                    &reference.acceleration.map(|a| a * pace * pace),
-                );
-                let joints =
-                    ik::differential(&self.chain, &command.q, &command.dq, &motion, &tuning);
-                // Where a joint is too slow, or the filter holds the arm back, the reference waits on its path.
-                let behind = 1.0 - joints.speed_scale * pace;
-                let behind = behind * self.config.period.as_ticks() as f64;
-                self.setpoint.hold_back(Duration::from_ticks(behind as u64));
-                safety::Request::Motion {
-                    dq: joints.dq,
-                    ddq: joints.ddq,
-                }
+            Phase::Hold | Phase::Approach | Phase::Policy if self.asked && !arming => {
+                self.follow(reference, &command)
             }
+            _ => safety::Request::Stop,
         };
         self.safety.filter(request, self.fingers)
+    }
+
+    fn follow(
+        &mut self,
+        reference: &TcpReference,
+        command: &CommandState<N>,
+    ) -> safety::Request<N> {
+        let pace = self.pace(&reference.pose, &command.q);
+        let reference = reference.at_pace(pace);
+        let mut tuning = self.tuning;
+        if self.phase == Phase::Hold {
+            if reference.is_at_rest() && is_settled(command) {
+                self.asked = false;
+                return safety::Request::Stop;
+            }
+            // Who holds still does not tidy up the elbow either.
+            tuning.posture_gain_per_s.fill(0.0);
+        }
+        let motion = pose::tool_motion(
+            &self.config.T_base_task,
+            &reference.pose,
+            &reference.velocity,
+            &reference.acceleration,
+        );
+        let joints = ik::differential(&self.chain, &command.q, &command.dq, &motion, &tuning);
+        // Where a joint is too slow, or the filter holds the arm back, the reference waits on its path.
+        let behind = 1.0 - joints.speed_scale * pace;
+        let behind = behind * self.config.period.as_ticks() as f64;
+        self.setpoint.hold_back(Duration::from_ticks(behind as u64));
+        safety::Request::Motion {
+            dq: joints.dq,
+            ddq: joints.ddq,
+        }
     }
 
     /// How fast the reference goes on, in [0, 1]: slower the further it is ahead of the commanded tool.
@@ -502,6 +539,7 @@ impl<const N: usize> Controller<N> {
             due: tick.due,
             jitter: tick.jitter,
             phase: self.phase,
+            mode: self.safety.mode(),
             measured,
             command,
             stop,
@@ -522,6 +560,15 @@ fn not_finite<const N: usize>(state: &ArmState<N>) -> Option<u8> {
         .find(|&i| joint(i))
         .or(fingers.then_some(N))
         .map(|i| i as u8)
+}
+
+fn is_settled<const N: usize>(command: &CommandState<N>) -> bool {
+    command.dq.0.amax() < SETTLED_DQ && command.ddq.0.amax() < SETTLED_DDQ
+}
+
+/// The angle that differs from `angle_rad` by whole turns and from `near_rad` by half a turn at most.
+fn nearest_turn(angle_rad: f64, near_rad: f64) -> f64 {
+    angle_rad - ((angle_rad - near_rad) / TAU).round() * TAU
 }
 
 fn ms(span: Duration) -> f64 {

@@ -1,9 +1,11 @@
 //! Who may move the arm and when: arbitration, watchdogs, faults and the way back from them.
 
 use super::*;
+use crate::action::{Action, ActionScale};
 use crate::kinematics::chain::tests::iiwa14;
+use crate::safety::StopCategory::{One, Two, Zero};
 use crate::safety::limits::tests::iiwa14_limits;
-use crate::safety::{Collision, StopCategory, ToolLimits, Workspace};
+use crate::safety::{Collision, ToolLimits, Workspace};
 use crate::units::JointTorques;
 use nalgebra::{SVector, Translation3};
 use rand::{Rng, RngExt};
@@ -97,7 +99,7 @@ fn motion(x: f64, y: f64, z: f64, yaw_rad: f64) -> Action {
     }
 }
 
-/// A controller and an arm that reaches every command within its tick.
+/// A controller and an arm that reaches every command within its tick, and whose brakes take a while.
 struct Bench {
     controller: Controller<7>,
     q: JointPositions<7>,
@@ -163,8 +165,12 @@ impl Bench {
             missed: 0,
         };
         let outputs = self.controller.step(tick, inputs);
-        if let Verdict::Move(command) = outputs.verdict {
-            (self.q, self.dq) = (*command.q(), *command.dq());
+        match outputs.verdict {
+            Verdict::Move(command) => (self.q, self.dq) = (*command.q(), *command.dq()),
+            Verdict::Stop(_) => {
+                self.q.0 += self.dq.0 * 1e-3;
+                self.dq.0 *= 0.95;
+            }
         }
         self.now += ms(1);
         outputs
@@ -258,16 +264,18 @@ fn without_a_measured_pose_nothing_is_commanded() {
         state.q[joint] = value;
         state
     };
-    for (said, fault) in [
-        (SILENT, None),
-        (Err(ArmError::Malformed), None),
+    for (said, fault, category) in [
+        (SILENT, None, Two),
+        (Err(ArmError::Malformed), None, Two),
         (
             Err(ArmError::Drive { code: 7 }),
             Some(Fault::Drive { code: 7 }),
+            Zero,
         ),
         (
             Ok(q(2, f64::NAN)),
             Some(Fault::EncoderNotFinite { joint: 2 }),
+            One,
         ),
         (
             Ok(ArmState {
@@ -275,24 +283,21 @@ fn without_a_measured_pose_nothing_is_commanded() {
                 ..q(0, 0.0)
             }),
             Some(Fault::EncoderNotFinite { joint: 7 }),
+            One,
         ),
     ] {
         let mut bench = Bench::at(home());
         let outputs = bench.hear(said);
-        assert_eq!(
-            outputs.verdict,
-            Verdict::Stop(StopCategory::Two),
-            "{said:?}"
-        );
+        assert_eq!(outputs.verdict, Verdict::Stop(category), "{said:?}");
         assert_eq!(
             (outputs.step.fault, outputs.step.counters.failed_reads),
             (fault, 1)
         );
-        assert!(outputs.observation.is_none() && outputs.is_stopped());
+        assert!(outputs.observation.is_none() && outputs.step.is_stopped());
     }
     for (state, code) in [(q(3, 2.08), 5), (q(0, 0.5), 6)] {
         let outputs = Bench::at(home()).hear(Ok(state));
-        assert_eq!(outputs.verdict, Verdict::Stop(StopCategory::Two));
+        assert_eq!(outputs.verdict, Verdict::Stop(Two));
         assert_eq!(outputs.step.fault.map(|fault| fault.code()), Some(code));
     }
 }
@@ -335,14 +340,15 @@ fn decisions_move_the_goal_only_when_they_are_due_and_fresh() {
 
 #[test]
 fn decisions_count_for_nothing_outside_the_policy_phase() {
-    for phase in [Phase::Idle, Phase::Hold, Phase::Approach, Phase::Faulted] {
+    let stopped = Phase::Stopped(Zero);
+    for phase in [Phase::Idle, Phase::Hold, Phase::Approach, stopped] {
         let mut bench = match phase {
             Phase::Idle => Bench::at(home()),
             _ => Bench::holding(),
         };
         match phase {
             Phase::Approach => drop(bench.ask(Request::Approach(pose(0.0, 0.0, 0.2, 0.0)))),
-            Phase::Faulted => drop(bench.hear(Err(ArmError::Drive { code: 1 }))),
+            Phase::Stopped(_) => drop(bench.hear(Err(ArmError::Drive { code: 1 }))),
             _ => {}
         }
         let goal = bench.controller.goal;
@@ -380,7 +386,7 @@ fn actions_that_are_not_finite_are_a_fault() {
             let step = bench.act(0, motion(m[0], m[1], m[2], m[3])).step;
             assert_eq!(
                 (step.phase, step.fault),
-                (Phase::Faulted, Some(Fault::ActionNotFinite))
+                (Phase::Stopping(Two), Some(Fault::ActionNotFinite))
             );
             assert_eq!(step.goal, goal);
 
@@ -564,12 +570,15 @@ fn a_silent_arm_is_stopped_and_stays_so_until_a_person_clears_it() {
                 );
             }
             before = bench.dq;
-            if outputs.is_stopped() {
+            if outputs.step.is_stopped() {
                 break;
             }
         }
         assert_eq!(bench.dq, JointVelocities::zeros());
         let rest = bench.q;
+        let outputs = silent_tick(&mut bench, None);
+        assert_eq!(outputs.step.phase, Phase::Stopped(One), "{name}");
+        assert_eq!(outputs.verdict, Verdict::Stop(One), "{name}");
 
         // Clearing it while nothing is heard changes nothing.
         let outputs = silent_tick(&mut bench, Some(Request::ClearFault));
@@ -578,20 +587,23 @@ fn a_silent_arm_is_stopped_and_stays_so_until_a_person_clears_it() {
             Some(1),
             "{name}"
         );
-        assert_eq!(commanded(&outputs), rest);
+        assert_eq!((bench.q, bench.dq), (rest, JointVelocities::zeros()));
 
         // The arm is back: the fault is not.
+        bench.run(2);
         let far = pose(0.0, 0.0, 0.2, 0.0);
         for request in [Request::Hold, Request::StartPolicy, Request::Approach(far)] {
             let outputs = bench.ask(request);
             assert_eq!(
-                (outputs.step.phase, commanded(&outputs)),
-                (Phase::Faulted, rest)
+                (outputs.step.phase, outputs.verdict),
+                (Phase::Stopped(One), Verdict::Stop(One)),
+                "{name}"
             );
             let outputs = bench.act(0, motion(0.0, 0.0, 0.05, 0.0));
             assert_eq!(
-                (outputs.step.phase, commanded(&outputs)),
-                (Phase::Faulted, rest)
+                (outputs.step.phase, outputs.verdict),
+                (Phase::Stopped(One), Verdict::Stop(One)),
+                "{name}"
             );
         }
 
@@ -671,20 +683,23 @@ fn a_silent_policy_is_a_fault() {
             bench.run(400);
             bench.act(k, motion(0.0, 0.0, -0.01, 0.0));
         }
-        // 499 further ticks lie within the limit, however many decisions are late.
-        for _ in 0..499 {
-            let late = Decision {
-                frame_captured_at: Instant::from_ticks(0),
-                ..bench.decision(9, Action::hold())
+        // 500 further ticks lie within the limit, however many late decisions there are.
+        for _ in 0..500 {
+            let late = match acts {
+                0 => bench.inputs(),
+                _ => Inputs {
+                    decision: Some(bench.decision(0, Action::hold())),
+                    ..bench.inputs()
+                },
             };
-            assert_eq!(bench.decide(late).step.fault, None);
+            assert_eq!(bench.tick(late).step.fault, None);
         }
-        assert_eq!(bench.idle().step.fault, None);
         let (age_ms, limit_ms) = (501.0, 500.0);
         let fault = Fault::PolicySilent { age_ms, limit_ms };
         assert_eq!(bench.idle().step.fault, Some(fault));
         let step = bench.act(10, motion(0.0, 0.0, -0.05, 0.0)).step;
-        assert_eq!((step.phase, step.fault), (Phase::Faulted, Some(fault)));
+        assert_eq!(step.fault, Some(fault));
+        assert_eq!(step.phase.latched(), Some(Two));
     }
 }
 
@@ -694,7 +709,9 @@ fn the_first_fault_is_the_one_that_stays() {
     bench.hear(Err(ArmError::Drive { code: 3 }));
     let step = bench.hear(Err(ArmError::Drive { code: 4 })).step;
     assert_eq!(step.fault, Some(Fault::Drive { code: 3 }));
+    assert_eq!(step.phase, Phase::Stopping(Zero), "nobody saw it rest");
     // What is still wrong when a person clears it latches in the same tick.
+    bench.idle();
     let step = bench
         .tick(Inputs {
             arm: Err(ArmError::Drive { code: 5 }),
@@ -704,7 +721,7 @@ fn the_first_fault_is_the_one_that_stays() {
         .step;
     assert_eq!(
         (step.phase, step.fault),
-        (Phase::Faulted, Some(Fault::Drive { code: 5 }))
+        (Phase::Stopping(Zero), Some(Fault::Drive { code: 5 }))
     );
 }
 
@@ -737,7 +754,7 @@ fn the_reference_waits_for_an_arm_that_is_held_back() {
 fn the_end_is_a_stop_and_nothing_moves_afterwards() {
     let mut bench = Bench::moving();
     let mut ticks = 0;
-    while !bench.ask(Request::End).is_stopped() {
+    while !bench.ask(Request::End).step.is_stopped() {
         ticks += 1;
         assert!(ticks < 500, "never stops");
     }
@@ -753,10 +770,11 @@ fn the_end_is_a_stop_and_nothing_moves_afterwards() {
         let outputs = bench.act(0, motion(0.0, 0.0, 0.05, 0.0));
         assert_eq!(
             (outputs.step.phase, commanded(&outputs)),
-            (Phase::Hold, rest)
+            (Phase::Ending, rest)
         );
     }
-    assert_eq!(bench.run(100).step.fault, None);
+    let step = bench.run(100).step;
+    assert_eq!((step.fault, step.counters.refused_requests), (None, 2));
 }
 
 /// Inputs that no arm, policy or person should give, among ones that they do.
@@ -816,6 +834,13 @@ fn garbage(rng: &mut impl Rng, bench: &Bench) -> Inputs<7> {
         ))),
         2..=5 => Some(Request::StartPolicy),
         6..=12 => Some(Request::ClearFault),
+        13 => Some(Request::Rearm),
+        14 => Some(Request::SetMode(if below(2) == 0 {
+            OperatingMode::Manual
+        } else {
+            OperatingMode::Automatic
+        })),
+        15 if below(4) == 0 => Some(Request::Stop([Zero, One, Two][below(3) as usize])),
         _ => None,
     };
     inputs
@@ -824,25 +849,28 @@ fn garbage(rng: &mut impl Rng, bench: &Bench) -> Inputs<7> {
 #[test]
 fn whatever_comes_equal_inputs_give_bit_equal_outputs_within_the_limits() {
     let limits = iiwa14_limits();
-    let mut phases = [0; 5];
+    let mut phases = [0; 7];
     for seed in 0..6 {
         let mut rng = Xoshiro256PlusPlus::seed_from_u64(seed);
         let (mut one, mut other) = (Bench::at(home()), Bench::at(home()));
-        let mut before = None;
+        let (mut before, mut refused_before) = (None, 0);
         for _ in 0..2_000 {
             let inputs = garbage(&mut rng, &one);
-            let was_faulted = one.controller.phase() == Phase::Faulted;
+            let was_latched = one.controller.phase().latched().is_some();
             let outputs = one.tick(inputs);
             let again = other.tick(inputs);
             // Debug tells every f64 apart but NaN from NaN.
             assert_eq!(format!("{outputs:?}"), format!("{again:?}"), "seed {seed}");
-            phases[outputs.step.phase as usize] += 1;
+            phases[usize::from(outputs.step.phase.code())] += 1;
 
             let Verdict::Move(command) = outputs.verdict else {
                 before = None;
                 continue;
             };
-            let cleared = was_faulted && outputs.step.phase != Phase::Faulted;
+            let refused = outputs.step.counters.refused_requests;
+            let rearmed = inputs.request == Some(Request::Rearm) && refused == refused_before;
+            let cleared = was_latched && outputs.step.phase.latched().is_none() || rearmed;
+            refused_before = refused;
             for i in 0..7 {
                 let joint = &limits.joints()[i];
                 let (q, dq) = (command.q()[i], command.dq()[i]);
@@ -861,9 +889,9 @@ fn whatever_comes_equal_inputs_give_bit_equal_outputs_within_the_limits() {
             before = Some((*command.q(), *command.dq()));
         }
     }
-    let (hold, approach, policy, faulted) = (phases[1], phases[2], phases[3], phases[4]);
+    let [_, hold, approach, policy, stopped, stopping, _] = phases;
     assert!(
-        [hold, approach, policy, faulted]
+        [hold, approach, policy, stopped, stopping]
             .iter()
             .all(|&ticks| ticks > 300),
         "every phase is visited: {phases:?}"

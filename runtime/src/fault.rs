@@ -3,6 +3,8 @@
 //! A fault never travels as an `Err` through the loop: it flows to [`crate::safety`], which decides how the arm stops.
 //! Start-up errors are not faults: they are rich errors of the module that found them.
 
+use crate::safety::StopCategory;
+
 /// Latched until a person clears it.
 #[derive(Clone, Copy, Debug, PartialEq, thiserror::Error)]
 pub enum Fault {
@@ -38,15 +40,47 @@ pub enum Fault {
     /// The pair's number: see [`crate::safety::Collision::names`].
     #[error("pair {pair} of what must not touch starts with an overlap of {depth_m:.3} m")]
     StartsInCollision { pair: u8, depth_m: f64 },
-    #[error("the newest frame is {age_ms:.0} ms old (limit {limit_ms:.0})")]
+    /// The policy decides, but looks at old frames only: a camera that has stopped, or images that take too long.
+    #[error(
+        "the policy saw only old frames, the last one {age_ms:.0} ms old (limit {limit_ms:.0})"
+    )]
     FrameTooOld { age_ms: f64, limit_ms: f64 },
     #[error("the policy gave nothing for {age_ms:.0} ms (limit {limit_ms:.0})")]
     PolicySilent { age_ms: f64, limit_ms: f64 },
     #[error("the policy asked for a value that is not finite")]
     ActionNotFinite,
+    #[error("no motion to the goal was found")]
+    NoPlan,
 }
 
 impl Fault {
+    /// How the arm is stopped.
+    pub fn category(&self) -> StopCategory {
+        match self {
+            // The drives have given up control already: a deceleration that nobody follows only delays the brakes.
+            Fault::Drive { .. } => StopCategory::Zero,
+            // Commands may still arrive, so deceleration under command is the gentlest stop there is. But what answers no
+            // more cannot be seen to hold: power goes as soon as the command rests.
+            Fault::ArmLinkLost { .. } => StopCategory::One,
+            // The same of one joint; and drives that control with this encoder hold nothing.
+            Fault::EncoderNotFinite { .. } => StopCategory::One,
+            // Something holds the arm or drags it. Drives that stayed under power would go on pressing towards the command.
+            Fault::Tracking { .. } => StopCategory::One,
+            // Nothing has been commanded yet, so there is no motion of ours whose power could be taken away: the drives
+            // hold as they did before, and a person can move the arm to where it may start.
+            Fault::StartOutsideLimits { .. }
+            | Fault::StartOutsideWorkspace { .. }
+            | Fault::StartsMoving { .. }
+            | Fault::StartsInCollision { .. } => StopCategory::Two,
+            // Arm and drives are well, and do as they are told: only whoever wants motion is not. Holding under power keeps
+            // what is in the fingers and goes on supervising the arm.
+            Fault::FrameTooOld { .. }
+            | Fault::PolicySilent { .. }
+            | Fault::ActionNotFinite
+            | Fault::NoPlan => StopCategory::Two,
+        }
+    }
+
     /// Stable number for logs: never reused, never renumbered.
     pub fn code(&self) -> u16 {
         match self {
@@ -61,6 +95,7 @@ impl Fault {
             Fault::ActionNotFinite => 9,
             Fault::StartsMoving { .. } => 10,
             Fault::StartsInCollision { .. } => 11,
+            Fault::NoPlan => 12,
         }
     }
 }

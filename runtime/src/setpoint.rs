@@ -4,11 +4,12 @@
 //! Not responsible for what the joints can do ([`crate::kinematics::ik`]) nor for any safety limit ([`crate::safety`]).
 
 use crate::clock::{Duration, Instant};
+use crate::fault::Fault;
 use crate::observation::TcpPose;
 use nalgebra::Vector3;
 use rsruckig::prelude::{
-    DataArrayOrVec, InputParameter, Ruckig, RuckigResult, Synchronization, ThrowErrorHandler,
-    Trajectory,
+    ControlInterface, DataArrayOrVec, InputParameter, Ruckig, RuckigResult, Synchronization,
+    ThrowErrorHandler, Trajectory,
 };
 
 /// x, y, z, yaw.
@@ -48,12 +49,37 @@ pub struct TcpReference {
     pub acceleration: [f64; AXES],
 }
 
+impl TcpReference {
+    /// The same point of the path, passed at this share of the speed.
+    pub fn at_pace(&self, pace: f64) -> Self {
+        Self {
+            pose: self.pose,
+            velocity: self.velocity.map(|v| v * pace),
+            acceleration: self.acceleration.map(|a| a * pace * pace),
+        }
+    }
+
+    pub fn is_at_rest(&self) -> bool {
+        let motion = self.velocity.iter().chain(&self.acceleration);
+        motion.fold(0.0, |most: f64, x| most.max(x.abs())) < 1e-9
+    }
+}
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum SetpointError {
     #[error("the goal is not finite")]
     NotFinite,
     #[error("no motion to the goal was found")]
     NoPlan,
+}
+
+impl From<SetpointError> for Fault {
+    fn from(error: SetpointError) -> Self {
+        match error {
+            SetpointError::NotFinite => Self::ActionNotFinite,
+            SetpointError::NoPlan => Self::NoPlan,
+        }
+    }
 }
 
 /// Planning and sampling allocate nothing.
@@ -115,11 +141,26 @@ impl Setpoint {
         self.plan_from(now, self.sample(now), coordinates(&goal))
     }
 
+    /// From `now` on the reference comes to rest, each axis as soon as its limits allow. Returns where that is: nothing
+    /// turns back to where it was asked.
+    pub fn come_to_rest(&mut self, now: Instant) -> Result<TcpPose, SetpointError> {
+        let from = self.sample(now);
+        self.input.control_interface = ControlInterface::Velocity;
+        let planned = self.plan_from(now, from, coordinates(&from.pose));
+        self.input.control_interface = ControlInterface::Position;
+        planned.map(|()| self.at(self.plan.get_duration()).pose)
+    }
+
     /// The reference at `now`; before the last plan's start it is that start, after its end it rests at the goal.
     pub fn sample(&self, now: Instant) -> TcpReference {
         let elapsed = now
             .checked_duration_since(self.planned_at)
             .map_or(0.0, |d| d.as_ticks() as f64 * 1e-9);
+        self.at(elapsed)
+    }
+
+    /// The reference at this time after the last plan's start, s.
+    fn at(&self, elapsed: f64) -> TcpReference {
         let mut p = DataArrayOrVec::Stack([0.0; AXES]);
         let mut v = DataArrayOrVec::Stack([0.0; AXES]);
         let mut a = DataArrayOrVec::Stack([0.0; AXES]);

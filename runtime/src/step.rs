@@ -4,25 +4,9 @@ use crate::arm::{ArmState, Fingers};
 use crate::clock::{Duration, Instant};
 use crate::fault::Fault;
 use crate::observation::TcpPose;
-use crate::safety::{SafetyReport, StopCategory};
+use crate::phase::Phase;
+use crate::safety::{Intervention, OperatingMode, SafetyReport, StopCategory};
 use crate::units::{JointPositions, JointVelocities};
-
-/// What the controller is doing; the arbitration between those who may ask for motion.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
-#[repr(u8)]
-pub enum Phase {
-    /// No command has been sent yet.
-    #[default]
-    Idle = 0,
-    /// The pose is held, or a decelerating stop leads there.
-    Hold = 1,
-    /// The tool moves to a pose that the operator or the session asked for.
-    Approach = 2,
-    /// The policy's actions move the tool.
-    Policy = 3,
-    /// A latched fault holds the arm until a person clears it.
-    Faulted = 4,
-}
 
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Step<const N: usize> {
@@ -32,19 +16,29 @@ pub struct Step<const N: usize> {
     /// Wake-up minus deadline.
     pub jitter: Duration,
     pub phase: Phase,
+    pub mode: OperatingMode,
     /// `None` when the read failed.
     pub measured: Option<ArmState<N>>,
     /// `None` when nothing was sent but a stop.
     pub command: Option<(JointPositions<N>, JointVelocities<N>, Fingers)>,
+    /// What the drives were asked for instead of a command.
     pub stop: Option<StopCategory>,
     /// Interpolated TCP target of this tick, task frame.
     pub reference: TcpPose,
     /// TCP goal of the actions so far, task frame.
     pub goal: TcpPose,
     pub report: SafetyReport,
+    /// The first fault behind a latched stop; a latched stop without one is a person's.
     pub fault: Option<Fault>,
     /// Counts since start.
     pub counters: Counters,
+}
+
+impl<const N: usize> Step<N> {
+    /// Whether a stop has come to its end; false while the arm is free to move, even where it does not.
+    pub fn is_stopped(&self) -> bool {
+        self.stop.is_some() || self.report.intervention == Intervention::Stopped
+    }
 }
 
 /// Nothing is lost silently: every loss has its counter, counted since start.
@@ -60,6 +54,8 @@ pub struct Counters {
     pub late_decisions: u64,
     /// Actions that were cut to the action scale or the workspace.
     pub clamped_actions: u64,
+    /// Requests that came in a phase that does not accept them.
+    pub refused_requests: u64,
     /// Step records that found the ring full.
     pub dropped_steps: u64,
     /// Frames that found the writer's queue full.

@@ -113,7 +113,10 @@ impl Arm<JOINTS> for SimArm {
         Ok(())
     }
 
-    fn stop(&mut self, _category: StopCategory) {
-        self.world.hold();
+    fn stop(&mut self, category: StopCategory) {
+        match category {
+            StopCategory::Zero | StopCategory::One => self.world.brake(),
+            StopCategory::Two => self.world.hold(),
+        }
     }
 }

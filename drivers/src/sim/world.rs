@@ -25,6 +25,8 @@ use visuomotor_runtime::units::{JointPositions, JointTorques, JointVelocities};
 const ARM_DOFS: usize = JOINTS + 2;
 /// Objects rest when every component of every twist is below this, m/s and rad/s.
 const REST_SPEED: f64 = 0.02;
+/// A braked joint that is slower than this does not slip, rad/s.
+const BRAKE_SLIP_RAD_PER_S: f64 = 0.01;
 /// Objects fall for at least and at most this long before anything else happens, s.
 const SETTLE_S: [f64; 2] = [0.3, 1.5];
 /// Fingers press towards a point this far beyond closed, m, so that they also hold thin objects.
@@ -49,6 +51,8 @@ pub struct World {
     steps: u64,
     step: Duration,
     snapshot: Snapshot,
+    /// Each joint's brake has closed, and holds where it stopped slipping.
+    braked: bool,
 }
 
 impl World {
@@ -59,6 +63,7 @@ impl World {
             MjData::try_new(Arc::clone(&scene.model)).map_err(|_| SceneError::OutOfMemory)?;
         let mut world = Self {
             snapshot: Snapshot::new(&scene),
+            braked: false,
             data,
             started_at: Instant::from_ticks(0),
             steps: 0,
@@ -86,6 +91,7 @@ impl World {
         self.data.qpos_mut()[..ARM_DOFS].copy_from_slice(&pose);
         self.data.ctrl_mut()[..ARM_DOFS].copy_from_slice(&pose);
         self.data.qvel_mut()[..ARM_DOFS].fill(0.0);
+        self.braked = false;
         self.data.forward();
         self.take_snapshot();
     }
@@ -96,6 +102,7 @@ impl World {
         self.data.qpos_mut()[..ARM_DOFS].copy_from_slice(&other.data.qpos()[..ARM_DOFS]);
         self.data.qvel_mut()[..ARM_DOFS].copy_from_slice(&other.data.qvel()[..ARM_DOFS]);
         self.data.ctrl_mut()[..ARM_DOFS].copy_from_slice(&other.data.ctrl()[..ARM_DOFS]);
+        self.braked = other.braked;
         // What is derived from the pose, the tool's place above all, must not be the old one's until the next step.
         self.data.forward();
         self.start(other.time());
@@ -139,6 +146,7 @@ impl World {
         dq: &JointVelocities<JOINTS>,
         fingers: Fingers,
     ) {
+        self.braked = false;
         let ctrl = self.data.ctrl_mut();
         for joint in 0..JOINTS {
             // The servo pulls with kp (target - q) - kv dq; this target makes that kp (q_d - q) + kv (dq_d - dq).
@@ -201,8 +209,23 @@ impl World {
         self.take_snapshot();
     }
 
-    /// Makes the arm come to rest where it is; the fingers keep their force.
+    /// Brakes close and nothing drives the arm any more: a joint that slips is slowed down and not pulled back, one that
+    /// has stopped is held there. The fingers keep their force.
+    pub fn brake(&mut self) {
+        for joint in 0..JOINTS {
+            let slips = self.data.qvel()[joint].abs() > BRAKE_SLIP_RAD_PER_S;
+            if slips || !self.braked {
+                self.data.ctrl_mut()[joint] = self.data.qpos()[joint];
+            }
+        }
+        self.braked = true;
+    }
+
+    /// Makes the arm come to rest where it is, under power; the fingers keep their force.
     pub fn hold(&mut self) {
+        if self.braked {
+            return;
+        }
         let mut q = [0.0; JOINTS];
         q.copy_from_slice(&self.data.qpos()[..JOINTS]);
         self.data.ctrl_mut()[..JOINTS].copy_from_slice(&q);

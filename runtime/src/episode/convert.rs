@@ -9,9 +9,10 @@ use crate::arm::{ArmState, Fingers};
 use crate::clock::{Duration, Instant};
 use crate::fault::Fault;
 use crate::observation::{GripperObservation, TcpPose};
+use crate::phase::Phase;
 use crate::policy::Decision;
-use crate::safety::{Intervention, LimitSet, SafetyReport, StopCategory};
-use crate::step::{Counters, Phase, Step};
+use crate::safety::{Intervention, LimitSet, OperatingMode, SafetyReport, StopCategory};
+use crate::step::{Counters, Step};
 use crate::units::{JointPositions, JointTorques, JointVelocities};
 use nalgebra::{SVector, Vector3};
 
@@ -120,6 +121,39 @@ fn fingers(code: u8) -> Result<Fingers, ConvertError> {
     })
 }
 
+fn from_category(category: Option<StopCategory>) -> u8 {
+    category.map_or(NO_STOP, |category| category as u8)
+}
+
+fn category(field: &'static str, code: u8) -> Result<Option<StopCategory>, ConvertError> {
+    let categories = [StopCategory::Zero, StopCategory::One, StopCategory::Two];
+    match code {
+        NO_STOP => Ok(None),
+        code => by_code(field, code, &categories, |x| x as u8).map(Some),
+    }
+}
+
+fn phase(message: &messages::Step) -> Result<Phase, ConvertError> {
+    let latched = category("latched", message.latched)?;
+    let phases = [
+        Some(Phase::Idle),
+        Some(Phase::Hold),
+        Some(Phase::Approach),
+        Some(Phase::Policy),
+        Some(Phase::Ending),
+        latched.map(Phase::Stopping),
+        latched.map(Phase::Stopped),
+    ];
+    phases
+        .into_iter()
+        .flatten()
+        .find(|phase| phase.code() == message.phase && phase.latched() == latched)
+        .ok_or(ConvertError::UnknownCode {
+            field: "phase",
+            number: message.phase.into(),
+        })
+}
+
 fn fault(fault: Option<Fault>) -> messages::Fault {
     let (number, values) = match fault {
         None => (0, [0.0; 3]),
@@ -146,7 +180,7 @@ fn fault(fault: Option<Fault>) -> messages::Fault {
         Some(Fault::StartsInCollision { pair, depth_m }) => (pair.into(), [depth_m, 0.0, 0.0]),
         Some(Fault::FrameTooOld { age_ms, limit_ms }) => (0, [age_ms, limit_ms, 0.0]),
         Some(Fault::PolicySilent { age_ms, limit_ms }) => (0, [age_ms, limit_ms, 0.0]),
-        Some(Fault::ActionNotFinite) => (0, [0.0; 3]),
+        Some(Fault::ActionNotFinite | Fault::NoPlan) => (0, [0.0; 3]),
     };
     messages::Fault {
         code: fault.map_or(0, |fault| fault.code()),
@@ -195,6 +229,7 @@ fn from_fault(message: &messages::Fault) -> Result<Option<Fault>, ConvertError> 
             pair: message.number as u8,
             depth_m: a,
         },
+        12 => Fault::NoPlan,
         other => {
             return Err(ConvertError::UnknownCode {
                 field: "fault",
@@ -213,6 +248,7 @@ fn counters(c: &Counters) -> messages::Counters {
         clamped_actions: c.clamped_actions,
         dropped_steps: c.dropped_steps,
         dropped_frames: c.dropped_frames,
+        refused_requests: c.refused_requests,
     }
 }
 
@@ -225,6 +261,7 @@ fn from_counters(c: &messages::Counters) -> Counters {
         clamped_actions: c.clamped_actions,
         dropped_steps: c.dropped_steps,
         dropped_frames: c.dropped_frames,
+        refused_requests: c.refused_requests,
     }
 }
 
@@ -259,14 +296,14 @@ pub fn step<const N: usize>(step: &Step<N>) -> messages::Step {
         stamp: time(step.due),
         tick: step.tick,
         jitter_ns: step.jitter.as_ticks(),
-        phase: step.phase as u8,
+        phase: step.phase.code(),
         measured: step.measured.is_some(),
         aperture: step.measured.map_or(0.0, |state| state.aperture_m),
         commanded: step.command.is_some(),
         fingers: step
             .command
             .map_or(Fingers::Open, |(_, _, fingers)| fingers) as u8,
-        stop: step.stop.map_or(NO_STOP, |category| category as u8),
+        stop: from_category(step.stop),
         reference: tcp_pose(&step.reference),
         goal: tcp_pose(&step.goal),
         verdict: messages::Verdict {
@@ -277,6 +314,8 @@ pub fn step<const N: usize>(step: &Step<N>) -> messages::Step {
         },
         fault: fault(step.fault),
         counters: counters(&step.counters),
+        latched: from_category(step.phase.latched()),
+        mode: step.mode as u8,
     }
 }
 
@@ -286,13 +325,6 @@ pub fn from_step<const N: usize>(
     measured: Option<&JointState>,
     commanded: Option<&JointState>,
 ) -> Result<Step<N>, ConvertError> {
-    let phases = [
-        Phase::Idle,
-        Phase::Hold,
-        Phase::Approach,
-        Phase::Policy,
-        Phase::Faulted,
-    ];
     let interventions = [
         Intervention::Nothing,
         Intervention::Limited,
@@ -300,13 +332,14 @@ pub fn from_step<const N: usize>(
         Intervention::Stopping,
         Intervention::Stopped,
     ];
-    let categories = [StopCategory::Zero, StopCategory::One, StopCategory::Two];
+    let modes = [OperatingMode::Automatic, OperatingMode::Manual];
     let verdict = &message.verdict;
     Ok(Step {
         tick: message.tick,
         due: instant(&message.stamp),
         jitter: Duration::from_ticks(message.jitter_ns),
-        phase: by_code("phase", message.phase, &phases, |x| x as u8)?,
+        phase: phase(message)?,
+        mode: by_code("mode", message.mode, &modes, |x| x as u8)?,
         measured: match (message.measured, measured) {
             (false, _) => None,
             (true, None) => {
@@ -335,10 +368,7 @@ pub fn from_step<const N: usize>(
                 fingers(message.fingers)?,
             )),
         },
-        stop: match message.stop {
-            NO_STOP => None,
-            code => Some(by_code("stop", code, &categories, |x| x as u8)?),
-        },
+        stop: category("stop", message.stop)?,
         reference: from_tcp_pose(&message.reference),
         goal: from_tcp_pose(&message.goal),
         report: SafetyReport {
@@ -493,6 +523,7 @@ mod tests {
                 limit_ms: 500.0,
             },
             Fault::ActionNotFinite,
+            Fault::NoPlan,
         ];
         for expected in faults.map(Some).into_iter().chain([None]) {
             assert_eq!(from_fault(&fault(expected)), Ok(expected));
@@ -521,6 +552,23 @@ mod tests {
                 ..good()
             }),
             unknown("phase", 77)
+        );
+        for (phase, latched, expected) in [
+            (4, 255, unknown("phase", 4)),
+            (5, 255, unknown("phase", 5)),
+            (1, 2, unknown("phase", 1)),
+            (4, 3, unknown("latched", 3)),
+        ] {
+            let message = messages::Step {
+                phase,
+                latched,
+                ..good()
+            };
+            assert_eq!(read(&message), expected);
+        }
+        assert_eq!(
+            read(&messages::Step { mode: 2, ..good() }),
+            unknown("mode", 2)
         );
         assert_eq!(
             read(&messages::Step { stop: 3, ..good() }),

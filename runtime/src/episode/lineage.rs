@@ -9,8 +9,9 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::str::FromStr;
 
-/// Version of the layout of topics, messages and metadata. It grows whenever a reader must know the difference.
-pub const SCHEMA_VERSION: u32 = 1;
+/// Version of the layout of topics, messages and metadata. It grows whenever a reader must know the difference; older
+/// versions are still read.
+pub const SCHEMA_VERSION: u32 = 2;
 
 pub type TextMap = BTreeMap<String, String>;
 
@@ -255,6 +256,12 @@ impl Header {
         records
     }
 
+    /// Of the writer; `None` where the records do not say it.
+    pub(super) fn schema_version(records: &BTreeMap<String, TextMap>) -> Option<u32> {
+        let origin = records.get(Origin::RECORD)?;
+        origin.get("schema_version")?.parse().ok()
+    }
+
     /// # Errors
     /// Names the record and key that is missing or unreadable.
     pub(super) fn from_records(records: &BTreeMap<String, TextMap>) -> Result<Self, EpisodeError> {
@@ -273,7 +280,7 @@ impl Header {
                 .ok_or(EpisodeError::MissingRecord { record: name })
         };
         let origin: Origin = required(records)?;
-        if origin.schema_version != SCHEMA_VERSION {
+        if !(1..=SCHEMA_VERSION).contains(&origin.schema_version) {
             return Err(EpisodeError::SchemaVersion {
                 found: origin.schema_version,
             });

@@ -166,6 +166,7 @@ messages! {
         clamped_actions: u64,
         dropped_steps: u64,
         dropped_frames: u64,
+        refused_requests: u64,
     }
 
     /// One tick of the control loop. What it measured is on /joint_states and what it sent on /joint_commands, with the
@@ -176,7 +177,7 @@ messages! {
         tick: u64,
         /// Wake-up minus deadline.
         jitter_ns: u64,
-        /// 0 idle, 1 hold, 2 approach, 3 policy, 4 faulted.
+        /// 0 idle, 1 hold, 2 approach, 3 policy, 4 stopped, 5 stopping, 6 ending.
         phase: u8,
         /// Whether the arm was read, and so whether this tick has a message on /joint_states.
         measured: bool,
@@ -186,16 +187,20 @@ messages! {
         commanded: bool,
         /// Commanded: 0 open, 1 closed.
         fingers: u8,
-        /// Stop category that was asked for: 0, 1, 2; 255 for none.
+        /// Stop category that the drives were asked for instead of a command: 0, 1, 2; 255 for none.
         stop: u8,
         /// Interpolated TCP target of this tick.
         reference: TcpPose,
         /// TCP goal of the actions so far.
         goal: TcpPose,
         verdict: Verdict,
-        /// Latched fault.
+        /// The first fault behind a latched stop; a latched stop without one is a person's.
         fault: Fault,
         counters: Counters,
+        /// Category of the latched stop: 0, 1, 2; 255 for none.
+        latched: u8,
+        /// Operating mode: 0 automatic, 1 manual with reduced speed.
+        mode: u8,
     }
 
     /// What the policy was shown.

@@ -13,6 +13,7 @@ mod convert;
 mod file;
 mod lineage;
 mod messages;
+mod older;
 mod reader;
 mod recorder;
 mod records;
@@ -99,7 +100,7 @@ pub enum EpisodeError {
         reason: String,
     },
     #[error(
-        "the episode has schema version {found}, this program reads {}",
+        "the episode has schema version {found}, this program reads 1 to {}",
         SCHEMA_VERSION
     )]
     SchemaVersion { found: u32 },

@@ -6,7 +6,7 @@ use super::cdr::{self, CdrError};
 use super::convert::{self, ConvertError};
 use super::messages::{self, CompressedImage, JointState};
 use super::records::{Attachment, DecisionRecord, FrameRecord, Losses, ObservationRecord, Outcome};
-use super::{EpisodeError, Header, TextMap, topic};
+use super::{EpisodeError, Header, TextMap, older, topic};
 use crate::clock::Instant;
 use crate::step::Step;
 use mcap::McapError;
@@ -166,7 +166,7 @@ impl<const N: usize> Parts<N> {
             topic::JOINT_STATES => self.measured = Some((header.sequence, cdr::decode(data)?)),
             topic::JOINT_COMMANDS => self.commanded = Some((header.sequence, cdr::decode(data)?)),
             topic::STEP => {
-                let message: messages::Step = cdr::decode(data)?;
+                let message = older::step(data, &self.metadata)?;
                 let of_this_tick =
                     |(sequence, state)| (sequence == header.sequence).then_some(state);
                 let measured = self.measured.take().and_then(of_this_tick);

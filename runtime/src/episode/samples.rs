@@ -7,9 +7,10 @@ use crate::camera::{Frame, Image};
 use crate::clock::{Duration, Instant};
 use crate::fault::Fault;
 use crate::observation::{GripperObservation, TcpPose};
+use crate::phase::Phase;
 use crate::policy::Decision;
-use crate::safety::{Intervention, LimitSet, SafetyReport, StopCategory};
-use crate::step::{Counters, Phase, Step};
+use crate::safety::{Intervention, LimitSet, OperatingMode, SafetyReport, StopCategory};
+use crate::step::{Counters, Step};
 use nalgebra::Vector3;
 
 pub fn at_ms(ms: u64) -> Instant {
@@ -81,8 +82,16 @@ pub fn step(i: u64) -> Step<7> {
             Phase::Hold,
             Phase::Approach,
             Phase::Policy,
-            Phase::Faulted,
-        ][i as usize % 5],
+            Phase::Stopped(StopCategory::Two),
+            Phase::Stopping(StopCategory::Zero),
+            Phase::Stopped(StopCategory::One),
+            Phase::Ending,
+        ][i as usize % 8],
+        mode: if i.is_multiple_of(5) {
+            OperatingMode::Manual
+        } else {
+            OperatingMode::Automatic
+        },
         measured: (i % 7 != 1).then(|| ArmState {
             sampled_at: Instant::from_ticks(i * 1_000_000 + 17),
             q: joints(0.1).into(),
@@ -119,6 +128,7 @@ pub fn step(i: u64) -> Step<7> {
             late_decisions: i + 3,
             clamped_actions: i + 4,
             dropped_steps: i + 5,
+            refused_requests: i + 6,
             dropped_frames: u64::MAX,
         },
     }

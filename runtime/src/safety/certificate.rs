@@ -23,7 +23,7 @@ use nalgebra::{Isometry3, SVector, Vector3};
 
 #[derive(Clone)]
 pub(super) struct Certificate<const N: usize> {
-    tool: ToolLimits,
+    pub tool: ToolLimits,
     collision: Collision<N>,
     t_task_base: Isometry3<f64>,
     /// The tip moves at most this far per rad of each joint, m.

@@ -10,6 +10,7 @@ use super::certificate::Certificate;
 use super::collision::{Around, Collision};
 use super::joint::Track;
 use super::limits::{Limits, LimitsError, ToolLimits};
+use super::mode::{NotAtRest, OperatingMode};
 use super::report::{Intervention, LimitSet, SafetyReport};
 use super::steer::{Range, Steering};
 use super::stop_plan::{Extent, JointState};
@@ -23,7 +24,7 @@ use nalgebra::{Isometry3, SVector};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 /// An arm faster than this is not at rest: a first command without velocity would tear its motion off.
-const START_DQ_MAX_RAD_PER_S: f64 = 0.05;
+pub(crate) const REST_DQ_MAX_RAD_PER_S: f64 = 0.05;
 
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Request<const N: usize> {
@@ -66,6 +67,9 @@ impl<const N: usize> CommandState<N> {
 pub struct Safety<const N: usize> {
     chain: Chain<N>,
     limits: Limits<N>,
+    /// Of the launch file; the certificate and the steering have those of the operating mode.
+    tool: ToolLimits,
+    mode: OperatingMode,
     certificate: Certificate<N>,
     steering: Steering,
     /// How fast each joint converges to the requested velocity, 1/s.
@@ -111,6 +115,8 @@ impl<const N: usize> Safety<N> {
         Ok(Self {
             chain,
             limits,
+            tool,
+            mode: OperatingMode::default(),
             certificate,
             steering: Steering::new(tool, &t_base_task, dt),
             bandwidth,
@@ -122,6 +128,24 @@ impl<const N: usize> Safety<N> {
 
     pub fn limits(&self) -> &Limits<N> {
         &self.limits
+    }
+
+    pub fn mode(&self) -> OperatingMode {
+        self.mode
+    }
+
+    /// From now on the limits of this mode count: those of the launch file, or tighter ones.
+    ///
+    /// # Errors
+    /// While the arm moves: its stored stop may break a tighter limit.
+    pub fn set_mode(&mut self, mode: OperatingMode) -> Result<(), NotAtRest> {
+        if self.stop_s() > 0.0 {
+            return Err(NotAtRest);
+        }
+        self.mode = mode;
+        let tool = mode.limits(&self.tool);
+        (self.certificate.tool, self.steering.tool) = (tool, tool);
+        Ok(())
     }
 
     /// What was commanded last; `None` until armed.
@@ -187,11 +211,11 @@ impl<const N: usize> Safety<N> {
             }
         }
         let joint = measured.dq.0.iamax();
-        if measured.dq[joint].abs() > START_DQ_MAX_RAD_PER_S {
+        if measured.dq[joint].abs() > REST_DQ_MAX_RAD_PER_S {
             return Err(Fault::StartsMoving {
                 joint: joint as u8,
                 dq_rad_per_s: measured.dq[joint],
-                limit_rad_per_s: START_DQ_MAX_RAD_PER_S,
+                limit_rad_per_s: REST_DQ_MAX_RAD_PER_S,
             });
         }
         let distance_m = self.certificate.distance_m(&self.chain, q);
@@ -212,6 +236,11 @@ impl<const N: usize> Safety<N> {
         self.steering.reset();
         self.before = self.tracks;
         Ok(())
+    }
+
+    /// Nothing is commanded any more, until [`Safety::arm`].
+    pub fn disarm(&mut self) {
+        self.tracks = None;
     }
 
     /// Decides one tick. Disarmed, the verdict is a stop.

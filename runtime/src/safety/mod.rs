@@ -8,6 +8,7 @@ pub mod collision;
 mod filter;
 mod joint;
 pub mod limits;
+mod mode;
 pub mod qp;
 mod report;
 mod solid;
@@ -15,8 +16,10 @@ mod steer;
 mod stop_plan;
 
 pub use collision::{Collision, CollisionConfig};
+pub(crate) use filter::REST_DQ_MAX_RAD_PER_S;
 pub use filter::{CommandState, Request, Safety, Verdict};
 pub use limits::{JointBounds, Limits, LimitsConfig, LimitsError, ToolLimits, Workspace};
+pub use mode::{NotAtRest, OperatingMode};
 pub use report::{Intervention, LimitSet, SafetyReport};
 pub use stop_plan::Extent;
 
@@ -47,8 +50,8 @@ impl<const N: usize> SafeCommand<N> {
     }
 }
 
-/// Stop categories of IEC 60204-1, clause 9.2.2.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// Stop categories of IEC 60204-1, clause 9.2.2; the least is the strictest.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 #[repr(u8)]
 pub enum StopCategory {
     /// Remove power at once.

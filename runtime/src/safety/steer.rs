@@ -39,7 +39,7 @@ const SPEED_CLEARANCE: f64 = 5e-5;
 
 #[derive(Clone)]
 pub(super) struct Steering {
-    tool: ToolLimits,
+    pub tool: ToolLimits,
     t_task_base: Isometry3<f64>,
     approach_per_s: f64,
     /// Of the last tick that needed the program.
