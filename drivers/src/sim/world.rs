@@ -223,9 +223,6 @@ impl World {
 
     /// Makes the arm come to rest where it is, under power; the fingers keep their force.
     pub fn hold(&mut self) {
-        if self.braked {
-            return;
-        }
         let mut q = [0.0; JOINTS];
         q.copy_from_slice(&self.data.qpos()[..JOINTS]);
         self.data.ctrl_mut()[..JOINTS].copy_from_slice(&q);

@@ -2,6 +2,7 @@
 //!
 //! Not responsible for what the simulator's users can see without that: `drivers/tests` is.
 
+mod brakes;
 mod camera;
 mod determinism;
 mod judgement;
