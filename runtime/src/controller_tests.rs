@@ -12,6 +12,9 @@ use rand::{Rng, RngExt};
 use rand_xoshiro::Xoshiro256PlusPlus;
 use rand_xoshiro::rand_core::SeedableRng;
 
+#[path = "controller_stop_tests.rs"]
+mod stops;
+
 const MS: u64 = 1_000_000;
 const SILENT: Result<ArmState<7>, ArmError> = Err(ArmError::NoAnswer);
 

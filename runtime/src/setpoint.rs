@@ -283,6 +283,52 @@ mod tests {
     }
 
     #[test]
+    fn it_comes_to_rest_without_turning_back() {
+        let mut setpoint = Setpoint::new(SetpointLimits::default());
+        setpoint
+            .retarget(at_ms(0), pose([0.1, -0.2, 0.0, 1.0]))
+            .expect("a plan");
+        let moving = setpoint.sample(at_ms(200));
+        assert!(!moving.is_at_rest());
+        let end = setpoint.come_to_rest(at_ms(200)).expect("a plan");
+        assert_eq!(setpoint.sample(at_ms(200)), moving, "from where it is");
+        let rest = setpoint.sample(at_ms(1_000));
+        assert!(rest.is_at_rest(), "{rest:?}");
+        let off = (rest.pose.position_m - end.position_m).norm();
+        assert!(off < 1e-12 && (rest.pose.yaw_rad - end.yaw_rad).abs() < 1e-12);
+        let mut last = coordinates(&moving.pose);
+        for ms in 200..1_000 {
+            let now = coordinates(&setpoint.sample(at_ms(ms)).pose);
+            for axis in 0..AXES {
+                let ahead = (now[axis] - last[axis]) * moving.velocity[axis];
+                assert!(ahead >= -1e-12, "axis {axis} turns back at {ms} ms");
+            }
+            last = now;
+        }
+        // Then it goes on as before.
+        setpoint
+            .retarget(at_ms(1_000), pose([0.0; AXES]))
+            .expect("a plan");
+        assert!(coordinates(&setpoint.sample(at_ms(5_000)).pose)[0].abs() < 1e-12);
+    }
+
+    #[test]
+    fn a_goal_that_no_motion_reaches_is_a_fault_of_its_own() {
+        let mut setpoint = Setpoint::new(SetpointLimits::default());
+        let before = setpoint.sample(at_ms(5));
+        let error = setpoint
+            .retarget(at_ms(0), pose([1e300, 0.0, 0.0, 0.0]))
+            .expect_err("too far");
+        assert_eq!(error, SetpointError::NoPlan);
+        assert_eq!(Fault::from(error), Fault::NoPlan);
+        assert_eq!(
+            Fault::from(SetpointError::NotFinite),
+            Fault::ActionNotFinite
+        );
+        assert_eq!(setpoint.sample(at_ms(5)), before);
+    }
+
+    #[test]
     fn a_goal_that_is_not_finite_changes_nothing() {
         let mut setpoint = Setpoint::new(SetpointLimits::default());
         setpoint

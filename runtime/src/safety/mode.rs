@@ -31,3 +31,96 @@ impl OperatingMode {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("the operating mode changes only while the arm is at rest")]
 pub struct NotAtRest;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::arm::{ArmState, Fingers};
+    use crate::clock::{Duration, Instant};
+    use crate::kinematics::chain::tests::iiwa14;
+    use crate::safety::limits::tests::iiwa14_limits;
+    use crate::safety::{Request, Safety, Workspace};
+    use crate::units::{JointAccelerations, JointTorques, JointVelocities};
+    use nalgebra::Translation3;
+
+    fn safety(speed_m_per_s: f64) -> Safety<7> {
+        let tool = ToolLimits {
+            speed_m_per_s,
+            ..ToolLimits::anywhere_in(Workspace {
+                min_m: [-2.0, -2.0, -1.0],
+                max_m: [2.0, 2.0, 2.0],
+                table_height_m: -1.0,
+            })
+        };
+        let task = Translation3::new(0.0, 0.0, 0.0).into();
+        let period = Duration::from_ticks(1_000_000);
+        let mut safety = Safety::new(iiwa14(), iiwa14_limits(), tool, task, period).unwrap();
+        let measured = ArmState {
+            sampled_at: Instant::from_ticks(0),
+            q: [0.0, 0.5, 0.0, -1.3, 0.0, 1.2, 0.0].into(),
+            dq: JointVelocities::zeros(),
+            tau: JointTorques::zeros(),
+            aperture_m: 0.0,
+        };
+        safety.arm(&measured).unwrap();
+        safety
+    }
+
+    /// The tool's highest speed, also between ticks, while the base turns as fast as it may.
+    fn fastest(safety: &mut Safety<7>) -> f64 {
+        let mut dq = JointVelocities::zeros();
+        dq[0] = 10.0;
+        let (ddq, chain) = (JointAccelerations::zeros(), iiwa14());
+        let mut fastest: f64 = 0.0;
+        for _ in 0..400 {
+            safety.filter(Request::Motion { dq, ddq }, Fingers::Open);
+            for share in [0.3, 0.7, 1.0] {
+                let state = safety.during_last_tick(share).unwrap();
+                let twist = chain.jacobian(&state.q).1 * state.dq.0;
+                fastest = fastest.max(twist.fixed_rows::<3>(0).norm());
+            }
+        }
+        fastest
+    }
+
+    fn come_to_rest(safety: &mut Safety<7>) {
+        while safety.stop_s() > 0.0 {
+            safety.filter(Request::Stop, Fingers::Open);
+        }
+    }
+
+    #[test]
+    fn no_mode_is_looser_than_the_launch_file() {
+        for (launch_file, manual) in [(0.8, 0.25), (0.25, 0.25), (0.1, 0.1)] {
+            let mut safety = safety(launch_file);
+            for (mode, limit) in [
+                (OperatingMode::Automatic, launch_file),
+                (OperatingMode::Manual, manual),
+                (OperatingMode::Manual, manual),
+                (OperatingMode::Automatic, launch_file),
+            ] {
+                assert_eq!(safety.set_mode(mode), Ok(()));
+                assert_eq!(safety.mode(), mode);
+                let fastest = fastest(&mut safety);
+                assert!(
+                    (0.9 * limit..=limit).contains(&fastest),
+                    "{launch_file} {mode:?}: {fastest}"
+                );
+                come_to_rest(&mut safety);
+            }
+        }
+    }
+
+    #[test]
+    fn a_moving_arm_keeps_its_mode() {
+        let mut safety = safety(0.8);
+        fastest(&mut safety);
+        for mode in [OperatingMode::Automatic, OperatingMode::Manual] {
+            assert_eq!(safety.set_mode(mode), Err(NotAtRest));
+            assert_eq!(safety.mode(), OperatingMode::Automatic);
+        }
+        assert!(fastest(&mut safety) > 0.7);
+        safety.disarm();
+        assert_eq!(safety.set_mode(OperatingMode::Manual), Ok(()));
+    }
+}
