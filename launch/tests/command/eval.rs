@@ -1,13 +1,15 @@
 //! Evaluation from the outside: what it promises about determinism, counting, its report and its recordings; and what
 //! an interrupt leaves behind.
 
-use crate::scratch::{Scratch, fixtures, run, stderr, visuomotor};
+use crate::scratch::{Scratch, fixtures, run, stderr, urdf, visuomotor};
 use serde_json::Value;
 use std::path::{Path, PathBuf};
 use std::process::Output;
 use std::time::Duration;
 use visuomotor_runtime::action::Verb;
 use visuomotor_runtime::episode::{Ending, Episode};
+use visuomotor_runtime::kinematics::Chain;
+use visuomotor_runtime::safety::OperatingMode;
 
 /// The report on standard output, which must hold nothing else.
 fn report(output: &Output) -> Value {
@@ -215,6 +217,45 @@ fn recordings_hold_every_decision_and_commands_within_the_limits() {
     let steps = report["steps_mean"].as_f64().expect("a number") * EPISODES as f64;
     assert_eq!(decisions, steps.round() as usize);
     assert_eq!(report["successes"], successes);
+}
+
+/// The highest speed of the tool centre point in the commands of these recordings, m/s, and whether all of their steps
+/// were in this mode.
+fn fastest(records: &Path, mode: OperatingMode) -> (f64, bool) {
+    let urdf = std::fs::read_to_string(urdf()).expect("readable");
+    let chain = Chain::<7>::from_urdf(&urdf, "base_link", "tcp").expect("a chain");
+    let (mut fastest, mut in_mode) = (0.0_f64, true);
+    for path in recordings(records) {
+        for step in Episode::<7>::open(&path).expect("readable").steps {
+            let (q, dq, _) = step.command.expect("sent");
+            let twist = chain.jacobian(&q).1 * dq.0;
+            fastest = fastest.max(twist.fixed_rows::<3>(0).norm());
+            in_mode &= step.mode == mode;
+        }
+    }
+    (fastest, in_mode)
+}
+
+#[test]
+fn manual_mode_grasps_at_reduced_speed() {
+    let scratch = Scratch::new("manual");
+    let launch = scratch.write("launch.toml", scratch.good());
+    for (flag, mode) in [
+        ("", OperatingMode::Automatic),
+        ("--manual", OperatingMode::Manual),
+    ] {
+        let records = scratch.path(&format!("records{flag}"));
+        let line =
+            format!("eval {{}} --policy scripted --episodes 3 {flag} --json - --record {{}}");
+        let report = report(&run(&line, &[&launch, &records]));
+        assert!(report["successes"].as_u64() >= Some(2), "{flag}: {report}");
+        assert_eq!(report["faults"].as_array().map(Vec::len), Some(0));
+        let (fastest, in_mode) = fastest(&records, mode);
+        assert!(in_mode, "{flag}");
+        let reduced = fastest <= 0.25 + 1e-9;
+        assert_eq!(reduced, mode == OperatingMode::Manual, "{fastest} m/s");
+        println!("{mode:?}: at most {fastest:.3} m/s");
+    }
 }
 
 /// In real time on whatever machine this is: nothing here depends on how punctual it was.

@@ -39,7 +39,7 @@ mod tests {
     use crate::clock::{Duration, Instant};
     use crate::kinematics::chain::tests::iiwa14;
     use crate::safety::limits::tests::iiwa14_limits;
-    use crate::safety::{Request, Safety, Workspace};
+    use crate::safety::{Collision, Request, Safety, Workspace};
     use crate::units::{JointAccelerations, JointTorques, JointVelocities};
     use nalgebra::Translation3;
 
@@ -54,7 +54,8 @@ mod tests {
         };
         let task = Translation3::new(0.0, 0.0, 0.0).into();
         let period = Duration::from_ticks(1_000_000);
-        let mut safety = Safety::new(iiwa14(), iiwa14_limits(), tool, task, period).unwrap();
+        let (chain, limits) = (iiwa14(), iiwa14_limits());
+        let mut safety = Safety::new(chain, limits, tool, Collision::none(), task, period).unwrap();
         let measured = ArmState {
             sampled_at: Instant::from_ticks(0),
             q: [0.0, 0.5, 0.0, -1.3, 0.0, 1.2, 0.0].into(),
