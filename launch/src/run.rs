@@ -38,6 +38,7 @@ struct Stats {
     policy_tick_ms: Quantiles,
     late_decisions: u64,
     failed_reads: u64,
+    refused_requests: u64,
     clamped_actions: u64,
 }
 
@@ -115,6 +116,7 @@ impl Stats {
             policy_tick_ms,
             late_decisions: last.counters.late_decisions,
             failed_reads: last.counters.failed_reads,
+            refused_requests: last.counters.refused_requests,
             clamped_actions: last.counters.clamped_actions,
         }
     }
