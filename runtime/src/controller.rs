@@ -10,9 +10,10 @@ use crate::action::Verb;
 use crate::arm::{ArmError, ArmState, Fingers};
 use crate::clock::{Duration, Instant, Tick};
 use crate::fault::Fault;
+use crate::follow::{Follower, POSE_GAIN_PER_S};
 use crate::goal::GoalLimits;
-use crate::kinematics::ik::{self, Tuning};
-use crate::kinematics::{Chain, pose};
+use crate::kinematics::Chain;
+use crate::kinematics::ik::Tuning;
 use crate::observation::{GripperObservation, TcpPose};
 use crate::phase::{Answer, Event, Phase};
 use crate::policy::Decision;
@@ -25,11 +26,6 @@ use crate::step::{Counters, Step};
 use crate::units::{JointPositions, JointVelocities};
 use nalgebra::{Isometry3, SVector, Vector3};
 use std::f64::consts::TAU;
-
-/// So far the reference leads the tool without waiting for it.
-const LAG_FREE_M: f64 = 0.003;
-/// So far ahead of the tool it stands still.
-const LAG_MAX_M: f64 = 0.010;
 
 /// After how long silence becomes a fault.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -57,14 +53,6 @@ pub struct ControllerConfig<const N: usize> {
     /// Above this the whole tool motion is slowed down, so that the tool stays on its path.
     pub dq_max: JointVelocities<N>,
 }
-
-/// A hold whose reference rests and whose joints move less than this, rad/s and rad/s², has come to its end: from then on
-/// the command rests exactly.
-const SETTLED_DQ: f64 = 1e-3;
-const SETTLED_DDQ: f64 = 0.1;
-
-/// Pose error is corrected with this time constant's inverse, 1/s: fast against the actions, slow against the tick.
-const POSE_GAIN_PER_S: f64 = 30.0;
 
 /// What a person or the session asks of the controller. [`Phase::on`] says when each is accepted; what is refused is
 /// counted.
@@ -108,10 +96,9 @@ pub struct Outputs<const N: usize> {
 
 pub struct Controller<const N: usize> {
     config: ControllerConfig<N>,
-    chain: Chain<N>,
+    follower: Follower<N>,
     safety: Safety<N>,
     setpoint: Setpoint,
-    tuning: Tuning<N>,
     phase: Phase,
     /// The first one since the last that a person cleared; the stop may have a stricter category than its own.
     fault: Option<Fault>,
@@ -151,14 +138,17 @@ impl<const N: usize> Controller<N> {
         };
         Self {
             setpoint: Setpoint::new(config.setpoint),
-            tuning: Tuning {
-                posture: config.posture,
-                posture_gain_per_s: config.posture_gain_per_s,
-                pose_gain_per_s: POSE_GAIN_PER_S,
-                dq_max: config.dq_max,
+            follower: Follower {
+                chain,
+                T_base_task: config.T_base_task,
+                tuning: Tuning {
+                    posture: config.posture,
+                    posture_gain_per_s: config.posture_gain_per_s,
+                    pose_gain_per_s: POSE_GAIN_PER_S,
+                    dq_max: config.dq_max,
+                },
             },
             config,
-            chain,
             safety,
             phase: Phase::default(),
             fault: None,
@@ -288,7 +278,7 @@ impl<const N: usize> Controller<N> {
         match self.safety.arm(state) {
             Ok(()) => {
                 let before_rad = self.goal.yaw_rad;
-                self.goal = self.tool(&state.q);
+                self.goal = self.follower.tool(&state.q);
                 self.goal.yaw_rad = nearest_turn(self.goal.yaw_rad, before_rad);
                 self.asked = false;
                 self.on(Event::Armed);
@@ -471,49 +461,23 @@ impl<const N: usize> Controller<N> {
         reference: &TcpReference,
         command: &CommandState<N>,
     ) -> safety::Request<N> {
-        let pace = self.pace(&reference.pose, &command.q);
-        let reference = reference.at_pace(pace);
-        let mut tuning = self.tuning;
-        if self.phase == Phase::Hold {
-            if reference.is_at_rest() && is_settled(command) {
-                self.asked = false;
-                return safety::Request::Stop;
-            }
-            // Who holds still does not tidy up the elbow either.
-            tuning.posture_gain_per_s.fill(0.0);
+        let holding = self.phase == Phase::Hold;
+        let following = self.follower.follow(reference, command, holding);
+        if holding && following.settled {
+            self.asked = false;
+            return safety::Request::Stop;
         }
-        let motion = pose::tool_motion(
-            &self.config.T_base_task,
-            &reference.pose,
-            &reference.velocity,
-            &reference.acceleration,
-        );
-        let joints = ik::differential(&self.chain, &command.q, &command.dq, &motion, &tuning);
-        // Where a joint is too slow, or the filter holds the arm back, the reference waits on its path.
-        let behind = 1.0 - joints.speed_scale * pace;
-        let behind = behind * self.config.period.as_ticks() as f64;
+        let behind = (1.0 - following.progress) * self.config.period.as_ticks() as f64;
         self.setpoint.hold_back(Duration::from_ticks(behind as u64));
-        safety::Request::Motion {
-            dq: joints.dq,
-            ddq: joints.ddq,
-        }
-    }
-
-    /// How fast the reference goes on, in [0, 1]: slower the further it is ahead of the commanded tool.
-    fn pace(&self, reference: &TcpPose, q: &JointPositions<N>) -> f64 {
-        let ahead_m = (reference.position_m - self.tool(q).position_m).norm();
-        1.0 - ((ahead_m - LAG_FREE_M) / (LAG_MAX_M - LAG_FREE_M)).clamp(0.0, 1.0)
-    }
-
-    fn tool(&self, q: &JointPositions<N>) -> TcpPose {
-        pose::tcp_pose(&self.config.T_base_task, &self.chain.fk(q))
+        let (dq, ddq) = (following.joints.dq, following.joints.ddq);
+        safety::Request::Motion { dq, ddq }
     }
 
     fn observe(&self) -> Option<GripperObservation> {
         let state = self.newest?;
         Some(GripperObservation {
             sampled_at: state.sampled_at,
-            measured: self.tool(&state.q),
+            measured: self.follower.tool(&state.q),
             goal: self.goal,
             fingers: self.fingers,
             aperture_m: state.aperture_m,
@@ -560,10 +524,6 @@ fn not_finite<const N: usize>(state: &ArmState<N>) -> Option<u8> {
         .find(|&i| joint(i))
         .or(fingers.then_some(N))
         .map(|i| i as u8)
-}
-
-fn is_settled<const N: usize>(command: &CommandState<N>) -> bool {
-    command.dq.0.amax() < SETTLED_DQ && command.ddq.0.amax() < SETTLED_DDQ
 }
 
 /// The angle that differs from `angle_rad` by whole turns and from `near_rad` by half a turn at most.

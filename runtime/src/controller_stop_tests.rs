@@ -8,7 +8,7 @@ fn stop(category: StopCategory) -> Request {
 
 /// Of what was commanded last, m/s.
 fn tool_speed(bench: &Bench) -> f64 {
-    let twist = bench.controller.chain.jacobian(&bench.q).1 * bench.dq.0;
+    let twist = bench.controller.follower.chain.jacobian(&bench.q).1 * bench.dq.0;
     twist.fixed_rows::<3>(0).norm()
 }
 
@@ -207,7 +207,7 @@ fn the_end_keeps_a_stricter_stop() {
 #[test]
 fn a_hold_comes_to_rest_ahead_and_does_not_turn_back() {
     let mut bench = Bench::moving();
-    let asked_at = bench.controller.tool(&bench.q).position_m.z;
+    let asked_at = bench.controller.follower.tool(&bench.q).position_m.z;
     let outputs = bench.ask(Request::Hold);
     let goal = outputs.step.goal.position_m.z;
     let braking_m = asked_at - goal;
@@ -215,9 +215,9 @@ fn a_hold_comes_to_rest_ahead_and_does_not_turn_back() {
     let mut lowest = asked_at;
     for _ in 0..600 {
         bench.idle();
-        lowest = lowest.min(bench.controller.tool(&bench.q).position_m.z);
+        lowest = lowest.min(bench.controller.follower.tool(&bench.q).position_m.z);
     }
-    let end = bench.controller.tool(&bench.q).position_m.z;
+    let end = bench.controller.follower.tool(&bench.q).position_m.z;
     assert!((end - goal).abs() < 2e-4, "{end} {goal}");
     assert!(end - lowest < 2e-4, "turned back by {} m", end - lowest);
     // And then the command rests exactly.
@@ -257,7 +257,11 @@ fn re_arming_needs_a_hold_at_rest_and_begins_at_the_measured_pose() {
             (measured, JointVelocities::zeros())
         );
         let goal = outputs.step.goal;
-        assert_eq!(goal, bench.controller.tool(&measured), "goal and arm agree");
+        assert_eq!(
+            goal,
+            bench.controller.follower.tool(&measured),
+            "goal and arm agree"
+        );
         bench.run(50);
         assert_eq!(bench.q, measured, "and nothing moves by itself");
         assert_eq!(bench.idle().step.counters.refused_requests, 6);
@@ -314,7 +318,8 @@ fn manual_mode_keeps_reduced_speed_on_the_same_path() {
                 assert_eq!((step.mode, step.fault), (mode, None));
                 fastest[phase] = fastest[phase].max(tool_speed(&bench));
             }
-            let off = (bench.controller.tool(&bench.q).position_m - goal.position_m).norm();
+            let off =
+                (bench.controller.follower.tool(&bench.q).position_m - goal.position_m).norm();
             assert!(off < 1e-3, "{mode:?}: {off} m");
         }
     }

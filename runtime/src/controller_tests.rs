@@ -484,7 +484,7 @@ fn verbs_move_the_fingers_and_terminate_holds() {
         (Phase::Hold, None),
         "silence is due"
     );
-    let off = (bench.controller.tool(&bench.q).position_m - goal.position_m).norm();
+    let off = (bench.controller.follower.tool(&bench.q).position_m - goal.position_m).norm();
     assert!(off < 1e-3, "{off} m");
     assert!(bench.dq.0.amax() < 1e-3, "{:?}", bench.dq);
     assert_eq!(bench.controller.fingers, Fingers::Closed);
@@ -738,10 +738,10 @@ fn the_reference_waits_for_an_arm_that_is_held_back() {
     let goal = pose(0.1, 0.0, 0.2, 0.0);
     bench.ask(Request::Approach(goal));
     let (mut furthest_m, mut fastest) = (0.0f64, 0.0f64);
-    let mut last = bench.controller.tool(&bench.q).position_m;
+    let mut last = bench.controller.follower.tool(&bench.q).position_m;
     for _ in 0..4000 {
         let reference = bench.idle().step.reference;
-        let tool = bench.controller.tool(&bench.q).position_m;
+        let tool = bench.controller.follower.tool(&bench.q).position_m;
         furthest_m = furthest_m.max((reference.position_m - tool).norm());
         fastest = fastest.max((tool - last).norm() / 1e-3);
         last = tool;

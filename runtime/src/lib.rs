@@ -16,6 +16,7 @@ pub mod control_loop;
 pub mod controller;
 pub mod episode;
 pub mod fault;
+pub mod follow;
 pub mod goal;
 pub mod handoff;
 pub mod kinematics;
