@@ -232,7 +232,7 @@ pub struct CollectArgs {
 /// Who may be near the arm.
 #[derive(Debug, Args)]
 pub struct ModeArgs {
-    /// Manual mode: the tool keeps reduced speed, 250 mm/s, whatever the launch file allows.
+    /// Manual mode: the arm keeps reduced speed, 250 mm/s, whatever the launch file allows.
     #[arg(long)]
     pub manual: bool,
 }

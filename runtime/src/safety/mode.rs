@@ -1,10 +1,11 @@
-//! Operating modes: how fast the tool may be at most while a person is near.
+//! Operating modes: how fast the arm may be at most while a person is near.
 //!
 //! Not responsible for whether a person may be near: that is for the robot's cell and its certified safety functions.
 
 use super::limits::ToolLimits;
 
-/// Highest speed of the tool centre point at reduced speed, m/s: ISO 10218-1:2011, clause 5.6.2.
+/// Highest speed of the tool centre point at reduced speed, m/s: ISO 10218-1:2011, clause 5.6.2. The arm's other parts
+/// keep it as well.
 const REDUCED_SPEED_M_PER_S: f64 = 0.25;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
@@ -23,6 +24,8 @@ impl OperatingMode {
         let mut limits = *of_launch_file;
         if self == Self::Manual {
             limits.speed_m_per_s = limits.speed_m_per_s.min(REDUCED_SPEED_M_PER_S);
+            // A person stands nearer to the elbow than to the tool.
+            limits.capsules_m_per_s = limits.capsules_m_per_s.min(REDUCED_SPEED_M_PER_S);
         }
         limits
     }
@@ -43,14 +46,16 @@ mod tests {
     use crate::units::{JointAccelerations, JointTorques, JointVelocities};
     use nalgebra::Translation3;
 
+    const WORKSPACE: Workspace = Workspace {
+        min_m: [-2.0, -2.0, -1.0],
+        max_m: [2.0, 2.0, 2.0],
+        table_height_m: -1.0,
+    };
+
     fn safety(speed_m_per_s: f64) -> Safety<7> {
         let tool = ToolLimits {
             speed_m_per_s,
-            ..ToolLimits::anywhere_in(Workspace {
-                min_m: [-2.0, -2.0, -1.0],
-                max_m: [2.0, 2.0, 2.0],
-                table_height_m: -1.0,
-            })
+            ..ToolLimits::anywhere_in(WORKSPACE)
         };
         let task = Translation3::new(0.0, 0.0, 0.0).into();
         let period = Duration::from_ticks(1_000_000);
@@ -109,6 +114,25 @@ mod tests {
                 );
                 come_to_rest(&mut safety);
             }
+        }
+    }
+
+    #[test]
+    fn manual_mode_slows_tool_and_capsules_and_nothing_else() {
+        let unlimited = ToolLimits::anywhere_in(WORKSPACE);
+        let slow = ToolLimits {
+            speed_m_per_s: 0.1,
+            capsules_m_per_s: 0.2,
+            ..unlimited
+        };
+        for (launch_file, speeds) in [(unlimited, [0.25, 0.25]), (slow, [0.1, 0.2])] {
+            assert_eq!(OperatingMode::Automatic.limits(&launch_file), launch_file);
+            let expected = ToolLimits {
+                speed_m_per_s: speeds[0],
+                capsules_m_per_s: speeds[1],
+                ..launch_file
+            };
+            assert_eq!(OperatingMode::Manual.limits(&launch_file), expected);
         }
     }
 
