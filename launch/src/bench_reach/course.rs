@@ -167,7 +167,7 @@ pub fn period_s(launch: &Launch) -> f64 {
     launch.control_period().as_nanos() as f64 * 1e-9
 }
 
-/// Joint positions within the limits that hold the tool in its workspace, each as likely as any other.
+/// Joint positions within the limits that hold the tool in its workspace and touch nothing, each as likely as any other.
 pub fn anywhere(
     launch: &Launch,
     rng: &mut impl Rng,
@@ -182,7 +182,9 @@ pub fn anywhere(
 fn is_inside(launch: &Launch, q: &JointPositions<JOINTS>) -> bool {
     let tip = launch.chain.tip_position(q).into();
     let tip = launch.T_base_task().inverse_transform_point(&tip).coords;
-    launch.tool_limits.workspace.distance_m(&tip) == 0.0
+    let nearest = launch.collision.nearest(&launch.chain, q);
+    let touches = nearest.is_some_and(|(_, distance_m)| distance_m < 0.0);
+    launch.tool_limits.workspace.distance_m(&tip) == 0.0 && !touches
 }
 
 fn nothing_found(what: &str) -> CommandError {

@@ -107,11 +107,11 @@ impl<const N: usize> Safety<N> {
             ));
         }
         let certificate = Certificate::new(&chain, tool, collision, &t_base_task, &limits, dt);
-        // Leaving full acceleration, the critically damped law asks for a jerk of ddq_max·w/e: beyond dddq_max it would
-        // overshoot. And it is a sampled law, stable and smooth only well below the tick rate.
+        // Leaving full acceleration, an error that fades at rate w asks for a jerk of ddq_max·w: beyond dddq_max it would
+        // overshoot. And it is a sampled law, smooth only well below the tick rate.
         let bandwidth = limits
             .joints()
-            .map(|j| (2.5 * j.dddq_max / j.ddq_max).min(0.2 / dt));
+            .map(|j| (j.dddq_max / j.ddq_max).min(0.1 / dt));
         Ok(Self {
             chain,
             limits,
@@ -372,12 +372,15 @@ impl<const N: usize> Safety<N> {
         report: &mut SafetyReport,
     ) -> SVector<f64, N> {
         let joints = self.limits.joints();
+        let dq = meant(dq.0, |i| joints[i].dq_max);
+        let ddq = meant(ddq.0, |i| joints[i].ddq_max);
         let wanted = SVector::from_fn(|i, _| {
-            let (s, w, most) = (&tracks[i].state, self.bandwidth[i], &joints[i]);
-            // What no joint can do is cut from the request. Cutting the jerk instead would bend the way that it points.
-            let dq = dq[i].clamp(-most.dq_max, most.dq_max);
-            let ddq = ddq[i].clamp(-most.ddq_max, most.ddq_max);
-            w * w * (dq - s.v) + 2.0 * w * (ddq - s.a)
+            let (s, w) = (&tracks[i].state, self.bandwidth[i]);
+            // The acceleration after this tick from which the velocity's error fades at rate w. A request that can be
+            // followed is so followed without lag: behind a motion at its limits nothing could catch up.
+            let error = dq[i] - s.v - 0.5 * self.dt * s.a;
+            let next = (ddq[i] + w * error) / (1.0 + 0.5 * w * self.dt);
+            (next - s.a) / self.dt
         });
         let ranges: [Range; N] = std::array::from_fn(|i| tracks[i].jerk_range(&joints[i], self.dt));
         for (i, range) in ranges.iter().enumerate() {
@@ -414,6 +417,12 @@ impl<const N: usize> Safety<N> {
             .is_ok()
             .then_some(together)
     }
+}
+
+/// A request cut to twice what the joints can do: all together, so that it points where it did.
+fn meant<const N: usize>(request: SVector<f64, N>, most: impl Fn(usize) -> f64) -> SVector<f64, N> {
+    let beyond = (0..N).fold(1.0, |x: f64, i| x.max(0.5 * request[i].abs() / most(i)));
+    request / beyond
 }
 
 #[cfg(test)]

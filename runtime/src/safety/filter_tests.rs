@@ -1,3 +1,6 @@
+//! The filter under attack, following, starting, and at the tool's borders.
+//! Not responsible for obstacles ([`super::obstacle_tests`]).
+
 use super::*;
 use crate::clock::Instant;
 use crate::kinematics::chain::tests::iiwa14;

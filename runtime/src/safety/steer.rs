@@ -123,7 +123,9 @@ impl Steering {
         }
         let weights = SMatrix::<f64, 6, 6>::from_diagonal(&Vector6::from(TOOL_WEIGHT));
         problem.hessian = j.transpose() * weights * j + SMatrix::identity() * JOINT_WEIGHT;
-        problem.gradient = -(problem.hessian * wanted);
+        // Beyond what the joints can do only the request's direction counts, and rows leave the less of it astray.
+        let beyond = (0..N).fold(1.0, |x: f64, i| x.max(wanted[i].abs() / (10.0 * most[i])));
+        problem.gradient = -(problem.hessian * wanted) / beyond;
         let around = problem.solve(&self.active);
         let clipped = match around.status {
             Status::Optimal => nearest(ranges, &around.x),
