@@ -331,9 +331,8 @@ impl Session<'_> {
                 }
                 // In the simulator a stop hurts nobody: the session clears it, as a person does at an arm.
                 Phase::Stopped(_) => {
-                    rearmed = true;
-                    self.request(Request::ClearFault)?;
-                    self.request(Request::Approach(start))?;
+                    rearmed = false;
+                    self.request(Request::Recover)?;
                 }
                 _ => {}
             }

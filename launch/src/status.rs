@@ -38,6 +38,7 @@ impl fmt::Display for Status {
             Phase::Hold => "hold",
             Phase::Approach => "approach",
             Phase::Policy => "policy",
+            Phase::Inward => "inward",
             Phase::Ending => "ending",
             Phase::Stopping(_) => "STOPPING",
             Phase::Stopped(_) => "STOPPED",

@@ -23,9 +23,12 @@ use crate::safety::{
 };
 use crate::setpoint::{Setpoint, SetpointLimits, TcpReference};
 use crate::step::{Counters, Step};
-use crate::units::{JointPositions, JointVelocities};
+use crate::units::{JointAccelerations, JointPositions, JointVelocities};
 use nalgebra::{Isometry3, SVector, Vector3};
 use std::f64::consts::TAU;
+
+/// Fastest joint on the way inward from outside the limits.
+const INWARD_DQ_RAD_PER_S: f64 = 0.1;
 
 /// After how long silence becomes a fault.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -72,6 +75,8 @@ pub enum Request {
     Stop(StopCategory),
     /// A person has seen what stopped the arm and wants to go on from where it stands.
     ClearFault,
+    /// The same, and where the arm stands outside its limits it moves inward, slowly, until they hold.
+    Recover,
     /// Come to rest as fast as the limits allow; nothing moves the arm afterwards.
     End,
 }
@@ -102,6 +107,8 @@ pub struct Controller<const N: usize> {
     phase: Phase,
     /// The first one since the last that a person cleared; the stop may have a stricter category than its own.
     fault: Option<Fault>,
+    /// Whether an arm outside its limits may be armed, to come inward.
+    recovering: bool,
     /// Whether the arm was at rest at the end of the last tick, as far as that could be known.
     resting: bool,
     goal: TcpPose,
@@ -152,6 +159,7 @@ impl<const N: usize> Controller<N> {
             safety,
             phase: Phase::default(),
             fault: None,
+            recovering: false,
             resting: false,
             goal: origin,
             asked: false,
@@ -180,7 +188,10 @@ impl<const N: usize> Controller<N> {
         }
         // Before sensing: what is still wrong latches again, and motion goes on from this tick's measured pose.
         match inputs.request {
-            Some(Request::ClearFault) if self.on(Event::Clear) => self.fault = None,
+            Some(request @ (Request::ClearFault | Request::Recover)) if self.on(Event::Clear) => {
+                self.fault = None;
+                self.recovering = request == Request::Recover;
+            }
             Some(Request::Rearm) => {
                 self.on(Event::Rearm { resting });
             }
@@ -199,6 +210,13 @@ impl<const N: usize> Controller<N> {
         let (verdict, report) = self.command(&reference, arming);
         if let Some(fault) = report.fault {
             self.latch(fault);
+        }
+        if self.phase == Phase::Inward
+            && self.safety.is_inside()
+            && let Some(command) = self.safety.command()
+        {
+            self.on(Event::Inside);
+            self.begin_at(now, &command.q);
         }
         let step = self.record(tick, inputs.arm.ok(), reference.pose, &verdict, report);
         self.tick += 1;
@@ -275,18 +293,31 @@ impl<const N: usize> Controller<N> {
         if self.age(now, state.sampled_at) > self.config.watchdogs.arm_silence_max {
             return;
         }
-        match self.safety.arm(state) {
-            Ok(()) => {
-                let before_rad = self.goal.yaw_rad;
-                self.goal = self.follower.tool(&state.q);
-                self.goal.yaw_rad = nearest_turn(self.goal.yaw_rad, before_rad);
-                self.asked = false;
-                self.on(Event::Armed);
-                if let Err(error) = self.setpoint.reset(now, self.goal) {
-                    self.latch(error.into());
-                }
+        let armed = match self.safety.arm(state) {
+            Err(fault) if self.recovering && fault.is_outside_limits() => {
+                let outside = self.safety.arm_inward(state);
+                outside.map(|()| Event::ArmedOutside)
+            }
+            inside => inside.map(|()| Event::Armed),
+        };
+        self.recovering = false;
+        match armed {
+            Ok(event) => {
+                self.begin_at(now, &state.q);
+                self.on(event);
             }
             Err(fault) => self.latch(fault),
+        }
+    }
+
+    /// Goal and reference rest where the arm is.
+    fn begin_at(&mut self, now: Instant, q: &JointPositions<N>) {
+        let before_rad = self.goal.yaw_rad;
+        self.goal = self.follower.tool(q);
+        self.goal.yaw_rad = nearest_turn(self.goal.yaw_rad, before_rad);
+        self.asked = false;
+        if let Err(error) = self.setpoint.reset(now, self.goal) {
+            self.latch(error.into());
         }
     }
 
@@ -324,7 +355,7 @@ impl<const N: usize> Controller<N> {
                 self.on(Event::End);
             }
             // Before this tick's reading.
-            Request::Rearm | Request::ClearFault => {}
+            Request::Rearm | Request::ClearFault | Request::Recover => {}
         }
     }
 
@@ -386,17 +417,10 @@ impl<const N: usize> Controller<N> {
         if age > dogs.arm_silence_max {
             self.latch(Fault::ArmLinkLost { age_ms: ms(age) });
         }
-        if let (Some(state), Some(command)) = (self.newest, self.safety.command()) {
-            let error = command.q.0 - state.q.0;
-            let joint = error.iamax();
-            let (error_rad, limit_rad) = (error[joint].abs(), dogs.tracking_max_rad);
-            if error_rad > limit_rad {
-                self.latch(Fault::Tracking {
-                    joint: joint as u8,
-                    error_rad,
-                    limit_rad,
-                });
-            }
+        if let Some(state) = self.newest
+            && let Err(fault) = self.safety.note_measured(&state.q, dogs.tracking_max_rad)
+        {
+            self.latch(fault);
         }
         if self.phase == Phase::Policy {
             let age = self.age(now, self.heard_policy_at);
@@ -451,9 +475,20 @@ impl<const N: usize> Controller<N> {
             Phase::Hold | Phase::Approach | Phase::Policy if self.asked && !arming => {
                 self.follow(reference, &command)
             }
+            Phase::Inward if !arming => self.inward(&command),
             _ => safety::Request::Stop,
         };
         self.safety.filter(request, self.fingers)
+    }
+
+    /// Toward the posture, which lies inside all limits: whatever on the way leads further out is not made.
+    fn inward(&self, command: &CommandState<N>) -> safety::Request<N> {
+        let way = self.follower.tuning.posture.0 - command.q.0;
+        let pace = (INWARD_DQ_RAD_PER_S / way.amax().max(f64::MIN_POSITIVE)).min(1.0);
+        safety::Request::Motion {
+            dq: JointVelocities(way * pace),
+            ddq: JointAccelerations::zeros(),
+        }
     }
 
     fn follow(

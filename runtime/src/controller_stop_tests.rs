@@ -363,3 +363,51 @@ fn an_angle_keeps_its_turns() {
         assert!((nearest_turn(angle, near) - expected).abs() < 1e-12);
     }
 }
+
+#[test]
+fn an_arm_outside_its_limits_comes_in_only_when_a_person_asks() {
+    let mut outside = home();
+    outside[0] += 0.4;
+    let mut bench = Bench::at(outside);
+    let refused = bench.idle().step;
+    assert!(matches!(
+        refused.fault,
+        Some(Fault::StartOutsideWorkspace { .. })
+    ));
+    bench.run(5);
+    // Clearing alone moves nothing.
+    bench.ask(Request::ClearFault);
+    bench.run(5);
+    assert_eq!(
+        (bench.controller.phase(), bench.q),
+        (Phase::Stopped(Two), outside)
+    );
+    let mut last = outside[0];
+    let step = bench.ask(Request::Recover).step;
+    assert_eq!((step.phase, step.fault), (Phase::Inward, None));
+    assert_eq!(step.command.map(|(q, ..)| q), Some(outside));
+    let refused = bench
+        .ask(Request::StartPolicy)
+        .step
+        .counters
+        .refused_requests;
+    assert!(refused > 0);
+    for tick in 0.. {
+        let step = bench.idle().step;
+        let q = step.command.expect("a command").0[0];
+        assert!(q <= last + 1e-9 && last - q < 2e-4, "{tick}: {last} to {q}");
+        last = q;
+        if step.phase == Phase::Hold {
+            break;
+        }
+        assert_eq!(step.phase, Phase::Inward);
+        assert!(tick < 10_000, "not inside at {q}");
+    }
+    assert!((0..500).any(|_| bench.idle().step.is_stopped()));
+    let q = bench.q;
+    bench.ask(Request::Approach(bench.controller.follower.tool(&home())));
+    for _ in 0..1000 {
+        bench.idle();
+    }
+    assert!((bench.q.0 - q.0).amax() > 0.05);
+}

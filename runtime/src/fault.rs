@@ -81,6 +81,16 @@ impl Fault {
         }
     }
 
+    /// Whether it refuses a start only because of where the arm is: there is a way inward.
+    pub fn is_outside_limits(&self) -> bool {
+        matches!(
+            self,
+            Self::StartOutsideLimits { .. }
+                | Self::StartOutsideWorkspace { .. }
+                | Self::StartsInCollision { .. }
+        )
+    }
+
     /// Stable number for logs: never reused, never renumbered.
     pub fn code(&self) -> u16 {
         match self {

@@ -10,23 +10,25 @@
 //! walks, `-` means that the event changes nothing (it cannot come then, or asks for what is so), and `no` that it is
 //! refused and counted.
 //!
-//! | Event             | Idle   | Hold     | Approach | Policy   | Ending | Slow0 | Slow1 | Slow2 | Rest0 | Rest1 | Rest2 |
-//! |-------------------|--------|----------|----------|----------|--------|-------|-------|-------|-------|-------|-------|
-//! | Armed             | Hold   | -        | -        | -        | -      | -     | -     | -     | -     | -     | -     |
-//! | Approach          | no     | Approach | Approach | Approach | no     | no    | no    | no    | no    | no    | no    |
-//! | StartPolicy       | no     | Policy   | Policy   | -        | no     | no    | no    | no    | no    | no    | no    |
-//! | Hold              | -      | -        | Hold     | Hold     | -      | -     | -     | -     | -     | -     | -     |
-//! | Terminate         | -      | -        | -        | Hold     | -      | -     | -     | -     | -     | -     | -     |
-//! | Rearm at rest     | -      | Idle     | no       | no       | no     | no    | no    | no    | no    | no    | no    |
-//! | Rearm in motion   | -      | no       | no       | no       | no     | no    | no    | no    | no    | no    | no    |
-//! | SetMode at rest   | no     | Hold     | no       | no       | no     | no    | no    | no    | no    | no    | no    |
-//! | SetMode in motion | no     | no       | no       | no       | no     | no    | no    | no    | no    | no    | no    |
-//! | Stop 0            | Slow0  | Slow0    | Slow0    | Slow0    | Slow0  | -     | Slow0 | Slow0 | -     | Slow0 | Slow0 |
-//! | Stop 1            | Slow1  | Slow1    | Slow1    | Slow1    | Slow1  | -     | -     | Slow1 | -     | -     | Slow1 |
-//! | Stop 2            | Slow2  | Slow2    | Slow2    | Slow2    | Slow2  | -     | -     | -     | -     | -     | -     |
-//! | Standstill        | -      | -        | -        | -        | -      | Rest0 | Rest1 | Rest2 | -     | -     | -     |
-//! | Clear             | -      | -        | -        | -        | -      | no    | no    | no    | Idle  | Idle  | Idle  |
-//! | End               | Ending | Ending   | Ending   | Ending   | -      | -     | -     | -     | -     | -     | -     |
+//! | Event             | Idle   | Hold     | Approach | Policy   | Ending | Slow0 | Slow1 | Slow2 | Rest0 | Rest1 | Rest2 | Inward |
+//! |-------------------|--------|----------|----------|----------|--------|-------|-------|-------|-------|-------|-------|--------|
+//! | Armed             | Hold   | -        | -        | -        | -      | -     | -     | -     | -     | -     | -     | -      |
+//! | ArmedOutside      | Inward | -        | -        | -        | -      | -     | -     | -     | -     | -     | -     | -      |
+//! | Inside            | -      | -        | -        | -        | -      | -     | -     | -     | -     | -     | -     | Hold   |
+//! | Approach          | no     | Approach | Approach | Approach | no     | no    | no    | no    | no    | no    | no    | no     |
+//! | StartPolicy       | no     | Policy   | Policy   | -        | no     | no    | no    | no    | no    | no    | no    | no     |
+//! | Hold              | -      | -        | Hold     | Hold     | -      | -     | -     | -     | -     | -     | -     | -      |
+//! | Terminate         | -      | -        | -        | Hold     | -      | -     | -     | -     | -     | -     | -     | -      |
+//! | Rearm at rest     | -      | Idle     | no       | no       | no     | no    | no    | no    | no    | no    | no    | no     |
+//! | Rearm in motion   | -      | no       | no       | no       | no     | no    | no    | no    | no    | no    | no    | no     |
+//! | SetMode at rest   | no     | Hold     | no       | no       | no     | no    | no    | no    | no    | no    | no    | no     |
+//! | SetMode in motion | no     | no       | no       | no       | no     | no    | no    | no    | no    | no    | no    | no     |
+//! | Stop 0            | Slow0  | Slow0    | Slow0    | Slow0    | Slow0  | -     | Slow0 | Slow0 | -     | Slow0 | Slow0 | Slow0  |
+//! | Stop 1            | Slow1  | Slow1    | Slow1    | Slow1    | Slow1  | -     | -     | Slow1 | -     | -     | Slow1 | Slow1  |
+//! | Stop 2            | Slow2  | Slow2    | Slow2    | Slow2    | Slow2  | -     | -     | -     | -     | -     | -     | Slow2  |
+//! | Standstill        | -      | -        | -        | -        | -      | Rest0 | Rest1 | Rest2 | -     | -     | -     | -      |
+//! | Clear             | -      | -        | -        | -        | -      | no    | no    | no    | Idle  | Idle  | Idle  | -      |
+//! | End               | Ending | Ending   | Ending   | Ending   | -      | -     | -     | -     | -     | -     | -     | Ending |
 
 use crate::safety::StopCategory::{self, One, Zero};
 
@@ -41,6 +43,8 @@ pub enum Phase {
     Approach,
     /// The policy's actions move the tool.
     Policy,
+    /// The arm started outside its limits and comes inward.
+    Inward,
     /// The arm comes to rest for good.
     Ending,
     /// A fault or a person stopped the arm, and it is not known to be at rest yet.
@@ -53,6 +57,10 @@ pub enum Phase {
 pub enum Event {
     /// The filter was armed at a measured pose.
     Armed,
+    /// The filter was armed at a measured pose outside the limits.
+    ArmedOutside,
+    /// The limits hold again.
+    Inside,
     Approach,
     StartPolicy,
     Hold,
@@ -85,7 +93,7 @@ pub enum Answer {
 impl Phase {
     /// The table above.
     pub fn on(self, event: Event) -> Answer {
-        use Phase::{Approach, Ending, Hold, Idle, Policy, Stopped, Stopping};
+        use Phase::{Approach, Ending, Hold, Idle, Inward, Policy, Stopped, Stopping};
         match (event, self) {
             (Event::Stop(category), Stopping(latched) | Stopped(latched))
                 if latched <= category =>
@@ -96,7 +104,8 @@ impl Phase {
             (Event::Standstill, Stopping(category)) => Answer::Next(Stopped(category)),
             (Event::Clear, Stopped(_)) => Answer::Next(Idle),
             (Event::Clear, Stopping(_)) => Answer::Refused,
-            (Event::Armed, Idle) => Answer::Next(Hold),
+            (Event::Armed, Idle) | (Event::Inside, Inward) => Answer::Next(Hold),
+            (Event::ArmedOutside, Idle) => Answer::Next(Inward),
             (Event::Approach, Hold | Approach | Policy) => Answer::Next(Approach),
             (Event::StartPolicy, Hold | Approach) => Answer::Next(Policy),
             (Event::StartPolicy, Policy) => Answer::Ignored,
@@ -105,13 +114,15 @@ impl Phase {
             (Event::Rearm { resting: true }, Hold) => Answer::Next(Idle),
             (Event::Rearm { .. }, Idle) => Answer::Ignored,
             (Event::SetMode { resting: true }, Hold) => Answer::Next(Hold),
-            (Event::End, Idle | Hold | Approach | Policy) => Answer::Next(Ending),
+            (Event::End, Idle | Hold | Approach | Policy | Inward) => Answer::Next(Ending),
             (
                 Event::Approach | Event::StartPolicy | Event::Rearm { .. } | Event::SetMode { .. },
                 _,
             ) => Answer::Refused,
             (
                 Event::Armed
+                | Event::ArmedOutside
+                | Event::Inside
                 | Event::Hold
                 | Event::Terminate
                 | Event::Standstill
@@ -148,6 +159,7 @@ impl Phase {
             Self::Stopped(_) => 4,
             Self::Stopping(_) => 5,
             Self::Ending => 6,
+            Self::Inward => 7,
         }
     }
 }
@@ -159,7 +171,7 @@ mod tests {
     use Phase::*;
 
     /// In the order of the table's columns.
-    const PHASES: [(&str, Phase); 11] = [
+    const PHASES: [(&str, Phase); 12] = [
         ("Idle", Idle),
         ("Hold", Hold),
         ("Approach", Approach),
@@ -171,10 +183,13 @@ mod tests {
         ("Rest0", Stopped(Zero)),
         ("Rest1", Stopped(One)),
         ("Rest2", Stopped(Two)),
+        ("Inward", Inward),
     ];
 
-    const EVENTS: [(&str, Event); 15] = [
+    const EVENTS: [(&str, Event); 17] = [
         ("Armed", Event::Armed),
+        ("ArmedOutside", Event::ArmedOutside),
+        ("Inside", Event::Inside),
         ("Approach", Event::Approach),
         ("StartPolicy", Event::StartPolicy),
         ("Hold", Event::Hold),
@@ -223,7 +238,7 @@ mod tests {
                 walked += 1;
             }
         }
-        assert_eq!(walked, 165);
+        assert_eq!(walked, 204);
     }
 
     #[test]
@@ -267,6 +282,6 @@ mod tests {
     #[test]
     fn codes_are_stable() {
         let codes = PHASES.map(|(_, phase)| phase.code());
-        assert_eq!(codes, [0, 1, 2, 3, 6, 5, 5, 5, 4, 4, 4]);
+        assert_eq!(codes, [0, 1, 2, 3, 6, 5, 5, 5, 4, 4, 4, 7]);
     }
 }

@@ -141,6 +141,7 @@ fn phase(message: &messages::Step) -> Result<Phase, ConvertError> {
         Some(Phase::Approach),
         Some(Phase::Policy),
         Some(Phase::Ending),
+        Some(Phase::Inward),
         latched.map(Phase::Stopping),
         latched.map(Phase::Stopped),
     ];

@@ -86,7 +86,8 @@ pub fn step(i: u64) -> Step<7> {
             Phase::Stopping(StopCategory::Zero),
             Phase::Stopped(StopCategory::One),
             Phase::Ending,
-        ][i as usize % 8],
+            Phase::Inward,
+        ][i as usize % 9],
         mode: if i.is_multiple_of(5) {
             OperatingMode::Manual
         } else {

@@ -15,7 +15,7 @@
 use super::bounds::Bounds;
 use super::collision::{Around, Collision, PAIRS_MAX, PARTS_MAX, Pair, Part};
 use super::joint::Track;
-use super::limits::{Limits, ToolLimits};
+use super::limits::{Limits, ToolLimits, Workspace};
 use super::report::LimitSet;
 use crate::kinematics::{Chain, Frames};
 use crate::units::{JointPositions, JointVelocities};
@@ -24,7 +24,7 @@ use nalgebra::{Isometry3, SVector, Vector3};
 #[derive(Clone)]
 pub(super) struct Certificate<const N: usize> {
     pub tool: ToolLimits,
-    collision: Collision<N>,
+    pub collision: Collision<N>,
     t_task_base: Isometry3<f64>,
     /// The tip moves at most this far per rad of each joint, m.
     reach_m: SVector<f64, N>,
@@ -91,15 +91,14 @@ impl<const N: usize> Certificate<N> {
         }
     }
 
-    pub fn collision(&self) -> &Collision<N> {
-        &self.collision
-    }
-
-    /// How far outside the workspace the tool is at `q`, m.
-    pub fn distance_m(&self, chain: &Chain<N>, q: &JointPositions<N>) -> f64 {
-        self.tool
-            .workspace
-            .distance_m(&self.place(chain, &chain.frames(q)))
+    /// How far outside a workspace the tool is at `q`, m.
+    pub fn distance_m(
+        &self,
+        workspace: &Workspace,
+        chain: &Chain<N>,
+        q: &JointPositions<N>,
+    ) -> f64 {
+        workspace.distance_m(&self.place(chain, &chain.frames(q)))
     }
 
     /// Whether everything keeps its limits in the tick from the `old` tracks to these and until every joint rests.

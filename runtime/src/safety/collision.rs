@@ -77,6 +77,8 @@ pub(super) struct Pair<const N: usize> {
     solid: Solid,
     /// How far the capsule moves at most per rad of each of these joints, m.
     pub reach_m: SVector<f64, N>,
+    /// How deep the two may overlap, m: not at all, but while the arm comes out of an overlap.
+    yields_m: f64,
 }
 
 impl<const N: usize> Pair<N> {
@@ -104,14 +106,14 @@ impl<const N: usize> Pair<N> {
     /// solid, m.
     #[inline]
     pub fn rooms_m(&self, normal: &Vector3<f64>, capsule: &Capsule) -> [f64; 2] {
-        let room_m = |end| self.solid.beyond_m(normal, &end) - capsule.radius_m;
+        let room_m = |end| self.solid.beyond_m(normal, &end) - capsule.radius_m + self.yields_m;
         capsule.ends.map(room_m)
     }
 
     /// How far a capsule in the solid's frame is beyond the plane with this normal that touches the solid, m.
     #[inline]
     pub fn gap_m(&self, normal: &Vector3<f64>, capsule: &Capsule) -> f64 {
-        self.solid.gap_m(normal, capsule)
+        self.solid.gap_m(normal, capsule) + self.yields_m
     }
 }
 
@@ -147,6 +149,7 @@ impl<const N: usize> Part<N> {
             joints: joints..self.joints,
             capsule: self.capsule,
             solid,
+            yields_m: 0.0,
             reach_m: SVector::from_fn(|i, _| if i < joints { 0.0 } else { self.reach_m[i] }),
         }
     }
@@ -240,6 +243,38 @@ impl<const N: usize> Collision<N> {
             around.gaps_m[k] = pair.gap_m(&around.normals[k], &capsule);
         }
         around
+    }
+
+    /// What overlaps may from now on.
+    pub(super) fn yield_everything(&mut self) {
+        for pair in &mut self.pairs {
+            pair.yields_m = f64::INFINITY;
+        }
+    }
+
+    pub(super) fn yield_nothing(&mut self) {
+        for pair in &mut self.pairs {
+            pair.yields_m = 0.0;
+        }
+    }
+
+    /// What overlaps at `q` may stay as deep, and a little deeper, but no deeper than it might before. Whether nothing does.
+    pub(super) fn yield_at(
+        &mut self,
+        chain: &Chain<N>,
+        q: &JointPositions<N>,
+        room_m: f64,
+    ) -> bool {
+        let frames = chain.frames(q);
+        let mut apart = true;
+        for pair in self.pairs.iter_mut().filter(|pair| pair.yields_m > 0.0) {
+            let capsule = pair.capsule_in(&frames);
+            let gap_m = pair.solid.gap_m(&pair.normal_to(&capsule), &capsule);
+            let needs_m = if gap_m < 0.0 { room_m - gap_m } else { 0.0 };
+            pair.yields_m = pair.yields_m.min(needs_m);
+            apart &= pair.yields_m == 0.0;
+        }
+        apart
     }
 
     /// The pair that is nearest at `q`, and its distance in m, negative where the two overlap; `None` where there is nothing

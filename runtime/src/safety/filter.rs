@@ -8,6 +8,7 @@
 
 use super::certificate::Certificate;
 use super::collision::{Around, Collision};
+use super::inward::Widened;
 use super::joint::Track;
 use super::limits::{Limits, LimitsError, ToolLimits};
 use super::mode::{NotAtRest, OperatingMode};
@@ -65,13 +66,16 @@ impl<const N: usize> CommandState<N> {
 
 #[derive(Clone)]
 pub struct Safety<const N: usize> {
-    chain: Chain<N>,
-    limits: Limits<N>,
+    pub(super) chain: Chain<N>,
+    pub(super) limits: Limits<N>,
     /// Of the launch file; the certificate and the steering have those of the operating mode.
-    tool: ToolLimits,
-    mode: OperatingMode,
-    certificate: Certificate<N>,
-    steering: Steering,
+    pub(super) tool: ToolLimits,
+    pub(super) mode: OperatingMode,
+    pub(super) certificate: Certificate<N>,
+    pub(super) steering: Steering,
+    lag: Lag<N>,
+    /// While the arm comes in from outside its limits.
+    pub(super) widened: Option<Widened<N>>,
     /// How fast each joint converges to the requested velocity, 1/s.
     bandwidth: [f64; N],
     dt: f64,
@@ -79,6 +83,37 @@ pub struct Safety<const N: usize> {
     tracks: Option<[Track; N]>,
     /// Those of the tick before, for who wants to know what lies between.
     before: Option<[Track; N]>,
+}
+
+/// How far each joint's command leads the measured position, as a share of what it may.
+#[derive(Clone, Copy, Debug)]
+struct Lag<const N: usize> {
+    shares: SVector<f64, N>,
+}
+
+impl<const N: usize> Default for Lag<N> {
+    fn default() -> Self {
+        Self {
+            shares: SVector::zeros(),
+        }
+    }
+}
+
+impl<const N: usize> Lag<N> {
+    /// How much of a motion may be made, in [0, 1], and for which joint's sake: less the further it takes a command that
+    /// leads already. All joints slow down together, so that the tool stays on its path.
+    fn pace(&self, dq: &JointVelocities<N>) -> (f64, usize) {
+        const FREE: f64 = 0.5;
+        const MOST: f64 = 0.9;
+        let mut slowest = (1.0, 0);
+        for i in (0..N).filter(|&i| dq[i] * self.shares[i] > 0.0) {
+            let pace = ((MOST - self.shares[i].abs()) / (MOST - FREE)).clamp(0.0, 1.0);
+            if pace < slowest.0 {
+                slowest = (pace, i);
+            }
+        }
+        slowest
+    }
 }
 
 impl<const N: usize> Safety<N> {
@@ -119,6 +154,8 @@ impl<const N: usize> Safety<N> {
             mode: OperatingMode::default(),
             certificate,
             steering: Steering::new(tool, &t_base_task, dt),
+            lag: Lag::default(),
+            widened: None,
             bandwidth,
             dt,
             tracks: None,
@@ -193,21 +230,48 @@ impl<const N: usize> Safety<N> {
     /// A fault, and disarmed, when the measured pose is not finite, not at rest, outside joint limits or workspace, or
     /// touches what it must not.
     pub fn arm(&mut self, measured: &ArmState<N>) -> Result<(), Fault> {
-        self.tracks = None;
+        self.start_at(measured)?;
         let q = &measured.q;
         for (i, bounds) in self.limits.joints().iter().enumerate() {
-            let joint = i as u8;
-            if !(q[i].is_finite() && measured.dq[i].is_finite()) {
-                return Err(Fault::EncoderNotFinite { joint });
-            }
             if !(bounds.lower..=bounds.upper).contains(&q[i]) {
-                let (lower_rad, upper_rad) = (bounds.lower, bounds.upper);
                 return Err(Fault::StartOutsideLimits {
-                    joint,
+                    joint: i as u8,
                     q_rad: q[i],
-                    lower_rad,
-                    upper_rad,
+                    lower_rad: bounds.lower,
+                    upper_rad: bounds.upper,
                 });
+            }
+        }
+        let distance_m = self
+            .certificate
+            .distance_m(&self.tool.workspace, &self.chain, q);
+        if distance_m > 0.0 {
+            return Err(Fault::StartOutsideWorkspace { distance_m });
+        }
+        let nearest = self.certificate.collision.nearest(&self.chain, q);
+        if let Some((pair, distance_m)) = nearest
+            && distance_m < 0.0
+        {
+            return Err(Fault::StartsInCollision {
+                pair: pair as u8,
+                depth_m: -distance_m,
+            });
+        }
+        self.rest_at(q);
+        Ok(())
+    }
+
+    /// Disarms, with the limits of the launch file and the mode, and refuses a measurement that no motion can start from.
+    pub(super) fn start_at(&mut self, measured: &ArmState<N>) -> Result<(), Fault> {
+        self.tracks = None;
+        self.lag = Lag::default();
+        self.widened = None;
+        self.certificate.collision.yield_nothing();
+        let tool = self.mode.limits(&self.tool);
+        (self.certificate.tool, self.steering.tool) = (tool, tool);
+        for i in 0..N {
+            if !(measured.q[i].is_finite() && measured.dq[i].is_finite()) {
+                return Err(Fault::EncoderNotFinite { joint: i as u8 });
             }
         }
         let joint = measured.dq.0.iamax();
@@ -218,29 +282,42 @@ impl<const N: usize> Safety<N> {
                 limit_rad_per_s: REST_DQ_MAX_RAD_PER_S,
             });
         }
-        let distance_m = self.certificate.distance_m(&self.chain, q);
-        if distance_m > 0.0 {
-            return Err(Fault::StartOutsideWorkspace { distance_m });
-        }
-        let nearest = self.certificate.collision().nearest(&self.chain, q);
-        if let Some((pair, distance_m)) = nearest
-            && distance_m < 0.0
-        {
-            return Err(Fault::StartsInCollision {
-                pair: pair as u8,
-                depth_m: -distance_m,
-            });
-        }
-        let joints = self.limits.joints();
+        Ok(())
+    }
+
+    pub(super) fn rest_at(&mut self, q: &JointPositions<N>) {
+        let joints = self.present_limits().joints();
         self.tracks = Some(std::array::from_fn(|i| Track::at_rest(q[i], &joints[i])));
         self.steering.reset();
         self.before = self.tracks;
-        Ok(())
     }
 
     /// Nothing is commanded any more, until [`Safety::arm`].
     pub fn disarm(&mut self) {
         self.tracks = None;
+    }
+
+    /// Tells where the arm is: it may lag the command by so much and no more. Motion that would take the command further
+    /// from it slows down from half of that on, so that an arm that something holds is not pulled at ever harder.
+    ///
+    /// # Errors
+    /// A fault when a joint lags by more.
+    pub fn note_measured(&mut self, q: &JointPositions<N>, lag_max_rad: f64) -> Result<(), Fault> {
+        let Some(command) = self.command() else {
+            return Ok(());
+        };
+        self.lag = Lag {
+            shares: (command.q.0 - q.0) / lag_max_rad,
+        };
+        let joint = self.lag.shares.iamax();
+        if self.lag.shares[joint].abs() > 1.0 {
+            return Err(Fault::Tracking {
+                joint: joint as u8,
+                error_rad: self.lag.shares[joint].abs() * lag_max_rad,
+                limit_rad: lag_max_rad,
+            });
+        }
+        Ok(())
     }
 
     /// Decides one tick. Disarmed, the verdict is a stop.
@@ -252,6 +329,10 @@ impl<const N: usize> Safety<N> {
             };
             return (Verdict::Stop(StopCategory::Two), report);
         };
+        if !self.is_inside() {
+            let q = std::array::from_fn(|i| tracks[i].state.q).into();
+            self.follow_inward(&q);
+        }
         let mut report = SafetyReport::default();
         // Whatever goes wrong while a better motion is sought, the stop that is stored remains.
         let sought = catch_unwind(AssertUnwindSafe(|| {
@@ -290,11 +371,16 @@ impl<const N: usize> Safety<N> {
         report: &mut SafetyReport,
     ) -> Option<[Track; N]> {
         let q = std::array::from_fn(|i| tracks[i].state.q).into();
-        let around = |safety: &Self| safety.certificate.collision().around(&safety.chain, &q);
+        let around = |safety: &Self| safety.certificate.collision.around(&safety.chain, &q);
         match request {
             Request::Motion { dq, ddq } if dq.is_finite() && ddq.is_finite() => {
                 let around = around(self);
-                let jerk = self.jerk(tracks, &around, dq, ddq, report);
+                let (share, lagging) = self.lag.pace(dq);
+                if share < 1.0 {
+                    report.limit(LimitSet::TRACKING, 1 << lagging);
+                }
+                let (dq, ddq) = (dq.0 * share, ddq.0 * share);
+                let jerk = self.jerk(tracks, &around, &dq, &ddq, report);
                 self.certified(tracks, &around, &jerk, report)
             }
             Request::Jerk(jerk) if jerk.iter().all(|x| x.is_finite()) => {
@@ -318,7 +404,7 @@ impl<const N: usize> Safety<N> {
     ) -> Option<[Track; N]> {
         const SHRINKS: usize = 4;
         const SHRINK: f64 = 0.4;
-        let joints = self.limits.joints();
+        let joints = self.present_limits().joints();
         let mut wanted = *tracks;
         for i in 0..N {
             let (track, limits) = tracks[i].propose(&joints[i], jerk[i], self.dt);
@@ -367,13 +453,13 @@ impl<const N: usize> Safety<N> {
         &mut self,
         tracks: &[Track; N],
         around: &Around<N>,
-        dq: &JointVelocities<N>,
-        ddq: &JointAccelerations<N>,
+        dq: &SVector<f64, N>,
+        ddq: &SVector<f64, N>,
         report: &mut SafetyReport,
     ) -> SVector<f64, N> {
-        let joints = self.limits.joints();
-        let dq = meant(dq.0, |i| joints[i].dq_max);
-        let ddq = meant(ddq.0, |i| joints[i].ddq_max);
+        let joints = self.present_limits().joints();
+        let dq = meant(*dq, |i| joints[i].dq_max);
+        let ddq = meant(*ddq, |i| joints[i].ddq_max);
         let wanted = SVector::from_fn(|i, _| {
             let (s, w) = (&tracks[i].state, self.bandwidth[i]);
             // The acceleration after this tick from which the velocity's error fades at rate w. A request that can be
@@ -389,7 +475,7 @@ impl<const N: usize> Safety<N> {
             }
         }
         let state = CommandState::of(tracks.map(|track| track.state));
-        let collision = self.certificate.collision();
+        let collision = &self.certificate.collision;
         let (jerk, limits) =
             self.steering
                 .bend(&self.chain, collision, around, &state, &ranges, &wanted);
@@ -410,7 +496,7 @@ impl<const N: usize> Safety<N> {
         let duration_s = tracks
             .iter()
             .fold(0.0, |t: f64, track| t.max(track.remaining_s()));
-        let joints = self.limits.joints();
+        let joints = self.present_limits().joints();
         let together = std::array::from_fn(|i| tracks[i].stopping_in(&joints[i], duration_s));
         self.certificate
             .check(&self.chain, around, old, &together)

@@ -22,7 +22,7 @@ pub(super) fn task() -> Isometry3<f64> {
     Isometry3::translation(0.60, 0.0, 0.02)
 }
 
-fn workspace() -> Workspace {
+pub(super) fn workspace() -> Workspace {
     Workspace {
         min_m: [-0.14, -0.14, 0.0],
         max_m: [0.14, 0.14, 0.30],

@@ -3,7 +3,7 @@
 //! A launch file can only tighten what the robot description allows. There is no switch that turns a limit off.
 
 use crate::kinematics::{Chain, JointLimit};
-use crate::units::JointVelocities;
+use crate::units::{JointPositions, JointVelocities};
 use nalgebra::Vector3;
 use std::ops::Range;
 use toml::Spanned;
@@ -241,6 +241,35 @@ impl<const N: usize> Limits<N> {
         &self.joints
     }
 
+    /// Widened where joint positions, with some room around them, lie outside.
+    pub(super) fn reaching(&self, q: &JointPositions<N>, room_rad: f64) -> Self {
+        let joints = std::array::from_fn(|i| {
+            let of = self.joints[i];
+            let lower = if q[i] < of.lower {
+                q[i] - room_rad
+            } else {
+                of.lower
+            };
+            let upper = if q[i] > of.upper {
+                q[i] + room_rad
+            } else {
+                of.upper
+            };
+            JointBounds { lower, upper, ..of }
+        });
+        Self { joints }
+    }
+
+    /// As narrow as both.
+    pub(super) fn within(&self, other: &Self) -> Self {
+        let joints = std::array::from_fn(|i| JointBounds {
+            lower: self.joints[i].lower.max(other.joints[i].lower),
+            upper: self.joints[i].upper.min(other.joints[i].upper),
+            ..self.joints[i]
+        });
+        Self { joints }
+    }
+
     pub fn dq_max(&self) -> JointVelocities<N> {
         std::array::from_fn(|i| self.joints[i].dq_max).into()
     }
@@ -333,6 +362,15 @@ impl Workspace {
             }
         }
         Ok(())
+    }
+
+    /// Wider by this on all sides.
+    pub(super) fn grown_by(&self, m: f64) -> Self {
+        Self {
+            min_m: self.min_m.map(|x| x - m),
+            max_m: self.max_m.map(|x| x + m),
+            table_height_m: self.table_height_m - m,
+        }
     }
 
     /// The lowest corner, m: the box's, raised to the table.

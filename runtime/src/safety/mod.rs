@@ -6,6 +6,7 @@ mod bounds;
 mod certificate;
 pub mod collision;
 mod filter;
+mod inward;
 mod joint;
 pub mod limits;
 mod mode;

@@ -1,4 +1,5 @@
-//! The filter against what must not be touched: what the arm's capsules do at a box, at a plane and at each other.
+//! The filter against what must not be touched: what the arm's capsules do at a box, at a plane and at each other; and the
+//! way in for an arm that starts outside its limits. Not responsible for joints and tool ([`super::tests`]).
 
 use super::tests::{home, measured, task, wide};
 use super::*;
@@ -61,7 +62,7 @@ fn go(safety: &mut Safety<7>, velocity: [f64; 4], ticks: u32) -> (LimitSet, f64)
 
 fn nearest(safety: &Safety<7>) -> (usize, f64) {
     let q = safety.command().expect("armed").q;
-    let collision = safety.certificate.collision();
+    let collision = &safety.certificate.collision;
     collision.nearest(&iiwa14(), &q).expect("pairs")
 }
 
@@ -122,7 +123,7 @@ fn no_point_of_the_arm_is_faster_than_its_limit() {
         seen.insert(report.limits);
         let state = safety.command().expect("armed");
         let frames = iiwa14().frames(&state.q);
-        for part in safety.certificate.collision().parts() {
+        for part in safety.certificate.collision.parts() {
             for end in part.capsule.ends {
                 let point = frames.point(part.joints, &end);
                 let twist = iiwa14().jacobian_at(&frames, 0..part.joints, &point) * state.dq.0;
@@ -170,4 +171,120 @@ fn a_panic_in_the_search_is_a_stop_like_any_other() {
     safety.steering.panics = false;
     go(&mut safety, [0.0, 0.2, 0.0, 0.0], 300);
     assert!(safety.command().expect("armed").dq.0.amax() > 0.05);
+}
+
+/// Asks for the way home, slowly, until the limits hold; how deep each of them was broken, tick by tick.
+fn come_inward(
+    safety: &mut Safety<7>,
+    depth: impl Fn(&JointPositions<7>) -> f64,
+    room: f64,
+) -> f64 {
+    let mut deepest = f64::INFINITY;
+    for _ in 0..20_000 {
+        let state = safety.command().expect("armed");
+        let now = depth(&state.q);
+        assert!(now <= deepest + room, "{now} after {deepest}");
+        deepest = deepest.min(now);
+        if safety.is_inside() {
+            break;
+        }
+        let way = home().0 - state.q.0;
+        let request = Request::Motion {
+            dq: JointVelocities(way * (0.1 / way.amax()).min(1.0)),
+            ddq: JointAccelerations::zeros(),
+        };
+        safety.filter(request, Fingers::Open);
+    }
+    deepest
+}
+
+#[test]
+fn an_arm_outside_its_limits_comes_inward_and_never_further_out() {
+    let tool = ToolLimits::anywhere_in(super::tests::workspace());
+    let post = POST.replace("[0.60, 0.35, 0.20]", "[0.60, 0.30, 0.20]");
+    let upper = iiwa14_limits().joints()[6].upper;
+    let mut beyond = home();
+    beyond[6] = upper + 0.01;
+    let mut aside = home();
+    aside[0] += 0.35;
+    type Depth = Box<dyn Fn(&JointPositions<7>) -> f64>;
+    let workspace = super::tests::workspace();
+    let cases: [(&str, &str, JointPositions<7>, f64, Depth); 3] = [
+        ("a joint", "", beyond, 1e-6, Box::new(move |q| q[6] - upper)),
+        (
+            "the tool",
+            "",
+            aside,
+            1e-3,
+            Box::new(move |q| {
+                let p = tcp_pose(&task(), &iiwa14().fk(q)).position_m;
+                workspace.distance_m(&p)
+            }),
+        ),
+        (
+            "a capsule",
+            &post,
+            aside,
+            1e-3,
+            Box::new(|q| {
+                let post = POST.replace("[0.60, 0.35, 0.20]", "[0.60, 0.30, 0.20]");
+                -shaped(&post).nearest(&iiwa14(), q).expect("pairs").1
+            }),
+        ),
+    ];
+    for (name, extra, q, room, depth) in cases {
+        let period = Duration::from_ticks(1_000_000);
+        let (chain, limits) = (iiwa14(), iiwa14_limits());
+        let collision = shaped(extra);
+        let mut safety =
+            Safety::new(chain, limits, tool, collision, task(), period).expect("valid limits");
+        assert!(safety.arm(&measured(q)).is_err(), "{name}");
+        safety.arm_inward(&measured(q)).expect("at rest");
+        assert_eq!(safety.command().expect("armed").q, q, "{name}");
+        assert!(!safety.is_inside() && depth(&q) > 1e-3, "{name}");
+        // Whoever asks for the way out does not get it.
+        for _ in 0..300 {
+            let mut dq = JointVelocities::zeros();
+            (dq[0], dq[6]) = (0.5, 0.5);
+            let ddq = JointAccelerations::zeros();
+            safety.filter(Request::Motion { dq, ddq }, Fingers::Open);
+        }
+        let after = depth(&safety.command().expect("armed").q);
+        assert!(after <= depth(&q) + room, "{name}: {after}");
+        let last = come_inward(&mut safety, &depth, room);
+        assert!(safety.is_inside() && last <= 0.0, "{name}: {last}");
+    }
+}
+
+#[test]
+fn a_command_that_leads_too_far_waits_and_then_faults() {
+    const MOST: f64 = 0.1;
+    let mut safety = among(Collision::none(), ToolLimits::anywhere_in(wide()));
+    let push = |safety: &mut Safety<7>, dq_0: f64| {
+        let mut dq = JointVelocities::zeros();
+        dq[0] = dq_0;
+        let ddq = JointAccelerations::zeros();
+        safety.filter(Request::Motion { dq, ddq }, Fingers::Open).1
+    };
+    // Something holds the arm: its command waits before the limit.
+    let mut seen = LimitSet::default();
+    for _ in 0..2000 {
+        assert_eq!(safety.note_measured(&home(), MOST), Ok(()));
+        seen.insert(push(&mut safety, 0.5).limits);
+    }
+    let lead = safety.command().expect("armed").q[0] - home()[0];
+    assert!(
+        seen.contains(LimitSet::TRACKING) && lead > 0.7 * MOST,
+        "{lead}"
+    );
+    // The way back is free.
+    for _ in 0..100 {
+        assert_eq!(safety.note_measured(&home(), MOST), Ok(()));
+        push(&mut safety, -0.5);
+    }
+    assert!(safety.command().expect("armed").q[0] < home()[0] + lead - 0.02);
+    let mut pulled = home();
+    pulled[3] -= 0.2;
+    let fault = safety.note_measured(&pulled, MOST).expect_err("too far");
+    assert!(matches!(fault, Fault::Tracking { joint: 3, error_rad, .. } if error_rad > 0.19));
 }

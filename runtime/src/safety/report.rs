@@ -39,6 +39,8 @@ impl LimitSet {
     pub const NO_ANSWER: Self = Self(512);
     /// A capsule of the arm reached the speed that reduced-speed operation allows.
     pub const ARM_SPEED: Self = Self(1024);
+    /// The measured arm lagged its command.
+    pub const TRACKING: Self = Self(2048);
 
     pub fn insert(&mut self, other: Self) {
         self.0 |= other.0;

@@ -1,0 +1,71 @@
+//! An arm that starts outside its limits: the way back in, and nothing but that.
+//!
+//! What is broken at the start is widened to where the arm is, and then follows it inward: it never gets further out again,
+//! by more than [`ROOM_RAD`] and [`ROOM_M`]. Everything else holds as always. Not responsible for who asks for the way in.
+
+use super::filter::Safety;
+use super::limits::{Limits, ToolLimits};
+use crate::arm::ArmState;
+use crate::fault::Fault;
+use crate::units::JointPositions;
+
+/// Room for rounding, rad, and for the certificate's margins, m, without which nothing could move.
+const ROOM_RAD: f64 = 1e-6;
+const ROOM_M: f64 = 1e-3;
+
+/// How much wider than the launch file's the limits are.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Widened<const N: usize> {
+    limits: Limits<N>,
+    /// Of the workspace, on all sides.
+    workspace_m: f64,
+}
+
+impl<const N: usize> Safety<N> {
+    /// As [`Safety::arm`], also outside the limits. Until [`Safety::is_inside`] the arm can only move inward from there.
+    ///
+    /// # Errors
+    /// A fault, and disarmed, when the measured pose is not finite or not at rest.
+    pub fn arm_inward(&mut self, measured: &ArmState<N>) -> Result<(), Fault> {
+        self.start_at(measured)?;
+        self.certificate.collision.yield_everything();
+        self.widened = Some(Widened {
+            limits: self.limits.reaching(&measured.q, ROOM_RAD),
+            workspace_m: f64::INFINITY,
+        });
+        self.follow_inward(&measured.q);
+        self.rest_at(&measured.q);
+        Ok(())
+    }
+
+    /// Whether the launch file's limits hold, and are the ones that count.
+    pub fn is_inside(&self) -> bool {
+        self.widened.is_none()
+    }
+
+    /// The joint limits that count now.
+    pub(super) fn present_limits(&self) -> &Limits<N> {
+        self.widened.as_ref().map_or(&self.limits, |w| &w.limits)
+    }
+
+    /// What was widened shrinks to where the command is.
+    pub(super) fn follow_inward(&mut self, q: &JointPositions<N>) {
+        let Some(mut widened) = self.widened else {
+            return;
+        };
+        widened.limits = widened.limits.within(&self.limits.reaching(q, ROOM_RAD));
+        let tool = self.mode.limits(&self.tool);
+        let out_m = self.certificate.distance_m(&tool.workspace, &self.chain, q);
+        let needs_m = if out_m > 0.0 { out_m + ROOM_M } else { 0.0 };
+        widened.workspace_m = widened.workspace_m.min(needs_m);
+        let apart = self.certificate.collision.yield_at(&self.chain, q, ROOM_M);
+        let inside = apart && widened.workspace_m == 0.0 && widened.limits == self.limits;
+        self.widened = (!inside).then_some(widened);
+        let tool = ToolLimits {
+            workspace: tool.workspace.grown_by(widened.workspace_m),
+            ..tool
+        };
+        self.certificate.tool = tool;
+        self.steering.tool = tool;
+    }
+}
