@@ -15,9 +15,11 @@ const SHARES: [f64; 4] = [0.25, 0.5, 0.75, 1.0];
 const NEAR: f64 = 1e-4;
 /// Rounding of positions, divided by the tick, and of the forward kinematics.
 const ROUNDING: f64 = 1e-9;
-const LIMITS: usize = 8;
+/// What finite differences of the capsules' speeds are off by, m/s.
+const DIFFERENCE: f64 = 1e-8;
+const LIMITS: usize = 9;
 
-/// A value for each limit: rad, rad/s, rad/s², rad/s³, m/s, rad/s, m, m.
+/// A value for each limit: rad, rad/s, rad/s², rad/s³, m/s, rad/s, m, m, m/s.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 pub struct PerLimit<T> {
     pub q: T,
@@ -30,6 +32,8 @@ pub struct PerLimit<T> {
     pub plane_m: T,
     /// The arm's capsules from each other.
     pub capsule_m: T,
+    /// Of the capsules' surfaces in manual mode.
+    pub capsule_speed: T,
 }
 
 impl<T: Copy> PerLimit<T> {
@@ -43,6 +47,7 @@ impl<T: Copy> PerLimit<T> {
             tcp_rotation,
             plane_m,
             capsule_m,
+            capsule_speed,
         ]: [T; LIMITS],
     ) -> Self {
         Self {
@@ -54,6 +59,7 @@ impl<T: Copy> PerLimit<T> {
             tcp_rotation,
             plane_m,
             capsule_m,
+            capsule_speed,
         }
     }
 
@@ -67,6 +73,7 @@ impl<T: Copy> PerLimit<T> {
             self.tcp_rotation,
             self.plane_m,
             self.capsule_m,
+            self.capsule_speed,
         ]
     }
 }
@@ -175,6 +182,11 @@ impl<const N: usize> Judge<'_, N> {
             let distances = self.shapes.distances(&self.chain.frames(&between.q));
             excess.plane_m = excess.plane_m.max(-distances.to_others_m);
             excess.capsule_m = excess.capsule_m.max(-distances.to_itself_m);
+            if self.tool.capsules_m_per_s.is_finite() {
+                let fastest = self.shapes.fastest(self.chain, &between.q, &between.dq);
+                let beyond = fastest - self.tool.capsules_m_per_s - DIFFERENCE;
+                excess.capsule_speed = excess.capsule_speed.max(beyond);
+            }
             excess.tcp_speed = excess.tcp_speed.max(speed);
             excess.tcp_rotation = excess.tcp_rotation.max(turning);
         }

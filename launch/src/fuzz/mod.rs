@@ -1,7 +1,7 @@
 //! `visuomotor fuzz-safety`: an adversary against the safety filter, and what got through.
 //!
 //! Joints first, with the whole arm free to move, so that every joint meets its own limits; then the whole arm, in its
-//! workspace and, where it meets what its capsules must not touch, outside. Not responsible for the filter ([`visuomotor_runtime::safety`]).
+//! workspace and, where it meets what its capsules must not touch, outside, in automatic and in manual mode. Not responsible for the filter ([`visuomotor_runtime::safety`]).
 
 mod adversary;
 mod check;
@@ -27,7 +27,7 @@ use visuomotor_runtime::kinematics::ik::{self, Tuning};
 use visuomotor_runtime::kinematics::pose;
 use visuomotor_runtime::observation::TcpPose;
 use visuomotor_runtime::safety::{
-    Collision, CollisionConfig, Intervention, Request, Safety, ToolLimits, Workspace,
+    Collision, CollisionConfig, Intervention, OperatingMode, Request, Safety, ToolLimits, Workspace,
 };
 use visuomotor_runtime::setpoint::Setpoint;
 use visuomotor_runtime::units::{JointTorques, JointVelocities};
@@ -50,7 +50,8 @@ const POSE_GAIN_PER_S: f64 = 30.0;
 struct Report {
     joint_ticks: u64,
     arm_ticks: u64,
-    max_excess: PerLimit<f64>,
+    /// The furthest beyond each limit; `null` for a limit that the launch file does not set.
+    max_excess: PerLimit<Option<f64>>,
     /// Ticks within 1e-4 of each limit, in the limit's unit.
     near_limit_ticks: PerLimit<u64>,
     /// Ticks that did not happen, as when the control thread comes late.
@@ -82,16 +83,21 @@ impl AnyArm for FuzzArgs {
             workspace: EVERYWHERE,
             ..launch.tool_limits
         };
+        let manual = Arena {
+            mode: OperatingMode::Manual,
+            ..Arena::new(launch, outside)
+        };
         let outside = Arena::new(launch, outside);
-        let half = self.arm_ticks / 2;
-        let arm = whole.attack(&mut rng, self.arm_ticks - half)?;
-        let arm = arm.and(outside.attack(&mut rng, half)?);
+        let third = self.arm_ticks / 3;
+        let arm = whole.attack(&mut rng, self.arm_ticks - 2 * third)?;
+        let arm = arm.and(outside.attack(&mut rng, third)?);
+        let arm = arm.and(manual.attack(&mut rng, third)?);
         let mut seen = joints.seen;
         seen.add(&arm.seen);
         let report = Report {
             joint_ticks: joints.ticks * N as u64,
             arm_ticks: arm.ticks,
-            max_excess: PerLimit::of(seen.excess),
+            max_excess: PerLimit::of(seen.excess.map(|x| (x != f64::NEG_INFINITY).then_some(x))),
             near_limit_ticks: PerLimit::of(seen.near_ticks),
             late_ticks: joints.late + arm.late,
             stops: joints.stops + arm.stops,
@@ -136,6 +142,7 @@ struct Arena<'a, const N: usize> {
     collision: Collision<N>,
     /// What `collision` was read from.
     shapes: CollisionConfig,
+    mode: OperatingMode,
     tuning: Tuning<N>,
 }
 
@@ -152,6 +159,7 @@ impl<'a, const N: usize> Arena<'a, N> {
             tool,
             collision: launch.collision.clone(),
             shapes: launch.shapes.clone(),
+            mode: OperatingMode::Automatic,
             tuning,
         }
     }
@@ -176,6 +184,7 @@ impl<'a, const N: usize> Arena<'a, N> {
             aperture_m: 0.0,
         };
         safety.arm(&state).map_err(CommandError::input)?;
+        safety.set_mode(self.mode).map_err(CommandError::failed)?;
         Ok(safety)
     }
 
@@ -183,7 +192,7 @@ impl<'a, const N: usize> Arena<'a, N> {
         Judge {
             chain: &self.launch.chain,
             limits: &self.launch.limits,
-            tool: self.tool,
+            tool: self.mode.limits(&self.tool),
             shapes: Shapes::new(&self.launch.chain, &self.shapes),
             t_task_base: self.launch.T_base_task().inverse(),
             dt: self.launch.control_period().as_nanos() as f64 * 1e-9,
@@ -330,11 +339,20 @@ impl fmt::Display for Report {
             ),
             ("borders", "m", excess.plane_m, near.plane_m),
             ("capsules", "m", excess.capsule_m, near.capsule_m),
+            (
+                "manual speed",
+                "m/s",
+                excess.capsule_speed,
+                near.capsule_speed,
+            ),
         ] {
-            writeln!(
-                f,
-                "{name:13} {excess:+.1e} {unit} beyond the limit at most; {near} ticks within 1e-4"
-            )?;
+            match excess {
+                Some(excess) => writeln!(
+                    f,
+                    "{name:13} {excess:+.1e} {unit} beyond the limit at most; {near} ticks within 1e-4"
+                )?,
+                None => writeln!(f, "{name:13} no limit is set")?,
+            }
         }
         writeln!(
             f,

@@ -3,6 +3,7 @@
 use nalgebra::{Point3, Rotation3, Vector3};
 use visuomotor_runtime::kinematics::{Chain, Frames};
 use visuomotor_runtime::safety::collision::{BoxConfig, CollisionConfig, PlaneConfig};
+use visuomotor_runtime::units::{JointPositions, JointVelocities};
 
 type Line = [Vector3<f64>; 2];
 
@@ -110,6 +111,34 @@ impl Shapes {
             to_itself_m,
             to_others_m: to_planes_m.min(to_boxes_m),
         }
+    }
+}
+
+impl Shapes {
+    /// How fast the surface of any capsule moves, m/s, where it was looked at: around the ends of each.
+    pub fn fastest<const N: usize>(
+        &self,
+        chain: &Chain<N>,
+        q: &JointPositions<N>,
+        dq: &JointVelocities<N>,
+    ) -> f64 {
+        const H_S: f64 = 1e-6;
+        let at = |t: f64| chain.frames(&JointPositions(q.0 + dq.0 * t));
+        let (before, after) = (at(-H_S), at(H_S));
+        let mut fastest = 0.0f64;
+        for capsule in self.capsules.iter().filter(|c| c.frame > 0) {
+            for end in capsule.line {
+                for axis in 0..3 {
+                    for side in [-capsule.radius_m, capsule.radius_m] {
+                        let p = end + Vector3::ith(axis, side);
+                        let moved =
+                            after.point(capsule.frame, &p) - before.point(capsule.frame, &p);
+                        fastest = fastest.max(moved.norm() / (2.0 * H_S));
+                    }
+                }
+            }
+        }
+        fastest
     }
 }
 

@@ -20,7 +20,7 @@ pub enum OperatingMode {
 
 impl OperatingMode {
     /// The launch file's limits in this mode; never looser than those.
-    pub(super) fn limits(self, of_launch_file: &ToolLimits) -> ToolLimits {
+    pub fn limits(self, of_launch_file: &ToolLimits) -> ToolLimits {
         let mut limits = *of_launch_file;
         if self == Self::Manual {
             limits.speed_m_per_s = limits.speed_m_per_s.min(REDUCED_SPEED_M_PER_S);
