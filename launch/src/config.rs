@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 use visuomotor_policies::PolicyConfig;
 use visuomotor_runtime::action::ActionScale;
 use visuomotor_runtime::clock::Duration;
+use visuomotor_runtime::fault::Fault;
 use visuomotor_runtime::kinematics::{Chain, ChainError};
 use visuomotor_runtime::realtime::Preference;
 use visuomotor_runtime::safety::{
@@ -279,6 +280,17 @@ impl<const N: usize> Launch<N> {
             scene,
             source,
         })
+    }
+
+    /// The fault in the launch file's own names.
+    pub fn describe(&self, fault: &Fault) -> String {
+        match fault {
+            Fault::StartsInCollision { pair, depth_m } => {
+                let [capsule, other] = self.collision.names(usize::from(*pair));
+                format!("{capsule} starts {depth_m:.3} m inside {other}")
+            }
+            other => other.to_string(),
+        }
     }
 
     /// The task frame in the robot's base frame.

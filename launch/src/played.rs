@@ -6,7 +6,6 @@ use visuomotor_drivers::sim::Judgement;
 use visuomotor_runtime::action::{Action, Verb};
 use visuomotor_runtime::arm::Fingers;
 use visuomotor_runtime::episode;
-use visuomotor_runtime::fault::Fault;
 
 #[derive(Clone, Debug, Default)]
 pub struct Played {
@@ -38,7 +37,7 @@ impl Played {
         seed: u64,
         end: &Judgement,
         max_held_m: f64,
-        fault: Option<Fault>,
+        fault: Option<String>,
         sim_s: f64,
         wall_s: f64,
     ) -> EpisodeResult {
@@ -54,7 +53,7 @@ impl Played {
         EpisodeResult {
             seed,
             class: evidence.class(),
-            fault: fault.map(|fault| fault.to_string()),
+            fault,
             steps: self.steps,
             closes: self.closes,
             terminated: self.terminated,

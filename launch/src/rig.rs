@@ -238,7 +238,7 @@ impl<'a> Rig<'a> {
             seed,
             &self.arm.world().judge(),
             max_held_m,
-            shared.fault.get(),
+            shared.fault.get().map(|fault| self.launch.describe(&fault)),
             seconds(SimMono::now() - SimMono::EPOCH),
             seconds(LinuxMono::now() - wall_start),
         ))

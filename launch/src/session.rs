@@ -338,9 +338,10 @@ impl Session<'_> {
             }
             if LinuxMono::now() - began > APPROACH_MAX {
                 tracing::error!(
-                    "the start pose was not reached; phase {:?}, fault {:?}",
+                    "the start pose was not reached; phase {:?}, {}",
                     step.phase,
                     step.fault
+                        .map_or("no fault".to_owned(), |fault| self.launch.describe(&fault))
                 );
                 return Ok(false);
             }
@@ -413,6 +414,7 @@ impl Session<'_> {
     ) -> Result<EpisodeResult, SessionError> {
         let end = self.judge.judge().ok_or(SessionError::ThreadGone)?;
         let fault = self.newest_step().and_then(|step| step.fault);
+        let fault = fault.map(|fault| self.launch.describe(&fault));
         let ending = match &played {
             _ if fault.is_some() => Ending::Fault,
             _ if interrupted => Ending::Stopped,
@@ -472,7 +474,7 @@ impl Session<'_> {
             episodes: self.finished.len() as u32,
             successes: successes as u32,
             counters: step.counters,
-            fault: step.fault,
+            fault: step.fault.map(|fault| self.launch.describe(&fault)),
         });
     }
 }

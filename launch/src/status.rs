@@ -5,13 +5,12 @@
 use crate::report::EpisodeResult;
 use std::fmt;
 use std::io::{self, IsTerminal, Write};
-use visuomotor_runtime::fault::Fault;
 use visuomotor_runtime::phase::Phase;
 use visuomotor_runtime::safety::OperatingMode;
 use visuomotor_runtime::step::Counters;
 
 /// What the operator sees of the running system.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Status {
     /// Seed of the running episode.
     pub seed: u64,
@@ -28,7 +27,7 @@ pub struct Status {
     pub episodes: u32,
     pub successes: u32,
     pub counters: Counters,
-    pub fault: Option<Fault>,
+    pub fault: Option<String>,
 }
 
 impl fmt::Display for Status {
@@ -77,7 +76,7 @@ impl fmt::Display for Status {
             return Ok(());
         };
         write!(f, "  stop category {}: ", category as u8)?;
-        match self.fault {
+        match &self.fault {
             Some(fault) => write!(f, "{fault}"),
             None => write!(f, "a person asked for it"),
         }
@@ -196,7 +195,7 @@ mod tests {
             late_decisions: 1,
             ..STATUS.counters
         };
-        let fault = Some(Fault::ActionNotFinite);
+        let fault = Some("the policy is silent".to_owned());
         let status = Status {
             q_value: f64::NAN,
             fault,

@@ -159,7 +159,9 @@ pub fn armed(
         tau: JointTorques::zeros(),
         aperture_m: 0.0,
     };
-    safety.arm(&state).map_err(CommandError::input)?;
+    safety
+        .arm(&state)
+        .map_err(|fault| CommandError::input(launch.describe(&fault)))?;
     Ok(safety)
 }
 

@@ -183,7 +183,9 @@ impl<'a, const N: usize> Arena<'a, N> {
             tau: JointTorques::zeros(),
             aperture_m: 0.0,
         };
-        safety.arm(&state).map_err(CommandError::input)?;
+        safety
+            .arm(&state)
+            .map_err(|fault| CommandError::input(self.launch.describe(&fault)))?;
         safety.set_mode(self.mode).map_err(CommandError::failed)?;
         Ok(safety)
     }
