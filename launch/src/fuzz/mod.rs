@@ -22,9 +22,9 @@ use serde::Serialize;
 use shapes::Shapes;
 use std::fmt;
 use visuomotor_runtime::arm::{ArmState, Fingers};
-use visuomotor_runtime::clock::Instant;
-use visuomotor_runtime::kinematics::ik::{self, Tuning};
-use visuomotor_runtime::kinematics::pose;
+use visuomotor_runtime::clock::{Duration, Instant};
+use visuomotor_runtime::follow::{Follower, POSE_GAIN_PER_S};
+use visuomotor_runtime::kinematics::ik::Tuning;
 use visuomotor_runtime::observation::TcpPose;
 use visuomotor_runtime::safety::{
     Collision, CollisionConfig, Intervention, OperatingMode, Request, Safety, ToolLimits, Workspace,
@@ -42,9 +42,6 @@ pub const EVERYWHERE: Workspace = Workspace {
 const CUT_ONCE_IN: u32 = 2000;
 /// Ticks of the reference that a filter should not disturb: a minute.
 const BENIGN_TICKS: u64 = 60_000;
-/// Pose feedback of the benign run, 1/s.
-const POSE_GAIN_PER_S: f64 = 30.0;
-
 /// Its field names are those of `fuzz-safety --json`.
 #[derive(Debug, Serialize)]
 struct Report {
@@ -244,6 +241,11 @@ impl<'a, const N: usize> Arena<'a, N> {
         let between = (self.launch.action_period().as_ticks() / period.as_ticks()).max(1);
         let mut now = Instant::from_ticks(0);
         setpoint.reset(now, goal).map_err(CommandError::failed)?;
+        let follower = Follower {
+            chain: self.launch.chain.clone(),
+            T_base_task: self.launch.T_base_task(),
+            tuning: self.tuning,
+        };
         let mut stops = 0;
         for tick in 0..BENIGN_TICKS {
             if tick % between == 0 {
@@ -251,28 +253,13 @@ impl<'a, const N: usize> Arena<'a, N> {
                 setpoint.retarget(now, goal).map_err(CommandError::failed)?;
             }
             now += period;
-            let reference = setpoint.sample(now);
-            let motion = pose::tool_motion(
-                &self.launch.T_base_task(),
-                &reference.pose,
-                &reference.velocity,
-                &reference.acceleration,
-            );
             let Some(state) = safety.command() else { break };
-            let joints = ik::differential(
-                &self.launch.chain,
-                &state.q,
-                &state.dq,
-                &motion,
-                &self.tuning,
-            );
-            let behind = (1.0 - joints.speed_scale) * period.as_ticks() as f64;
-            setpoint.hold_back(visuomotor_runtime::clock::Duration::from_ticks(
-                behind as u64,
-            ));
+            let following = follower.follow(&setpoint.sample(now), &state, false);
+            let behind = (1.0 - following.progress) * period.as_ticks() as f64;
+            setpoint.hold_back(Duration::from_ticks(behind as u64));
             let request = Request::Motion {
-                dq: joints.dq,
-                ddq: joints.ddq,
+                dq: following.joints.dq,
+                ddq: following.joints.ddq,
             };
             let (_, report) = safety.filter(request, Fingers::Open);
             stops += u64::from(stops_arm(report.intervention));
