@@ -222,7 +222,7 @@ impl Launch {
     fn simulated(file: LaunchFile) -> Result<Self, InputError> {
         if file.joints() != JOINTS {
             let problem = format!(
-                "{} values, but the simulated arm has {JOINTS} joints; only fuzz-safety and bench take other arms",
+                "{} values, but the simulated arm has {JOINTS} joints; only fuzz-safety, bench tick and bench ik take other arms",
                 file.joints()
             );
             return Err(file.source.error_in("robot.home_rad", problem));
@@ -254,8 +254,11 @@ impl<const N: usize> Launch<N> {
             source.error_in("robot.urdf", format!("{urdf} cannot be read: {error}"))
         })?;
         let chain = chain(&source, &robot, &urdf_text)?;
-        let limits = Limits::new(&chain, &tables.limits)
-            .map_err(|error| source.error_at(error.span.clone(), error))?;
+        let limits =
+            Limits::new(&chain, &tables.limits).map_err(|error| match error.span.clone() {
+                None => source.error_in("limits", error),
+                span => source.error_at(span, error),
+            })?;
         let tool_limits = ToolLimits::new(tables.workspace, &tables.limits)
             .map_err(|error| source.error_at(error.span.clone(), error))?;
         let collision = Collision::new(&chain, &tables.collision)
@@ -482,7 +485,10 @@ fn check_home<const N: usize>(
         && distance_m < 0.0
     {
         let [capsule, other] = collision.names(pair);
-        let message = format!("there {capsule} is {:.3} m inside {other}", -distance_m);
+        let message = format!(
+            "there {capsule} is {:.3} m inside {other}; correct this, the two shapes (is a radius in m? does the plane's normal point to the arm's side?), or remove the pair from collision.pairs if the two always touch",
+            -distance_m
+        );
         return Err(source.error_in("robot.home_rad", message));
     }
     Ok(())

@@ -47,7 +47,7 @@ const BENIGN_TICKS: u64 = 60_000;
 struct Report {
     joint_ticks: u64,
     arm_ticks: u64,
-    /// The furthest beyond each limit; `null` for a limit that the launch file does not set.
+    /// The furthest beyond each limit; `null` for one that the launch file does not set, and without ticks.
     max_excess: PerLimit<Option<f64>>,
     /// Ticks within 1e-4 of each limit, in the limit's unit.
     near_limit_ticks: PerLimit<u64>,
@@ -340,7 +340,7 @@ impl fmt::Display for Report {
                     f,
                     "{name:13} {excess:+.1e} {unit} beyond the limit at most; {near} ticks within 1e-4"
                 )?,
-                None => writeln!(f, "{name:13} no limit is set")?,
+                None => writeln!(f, "{name:13} not tested: no such limit, or no ticks")?,
             }
         }
         writeln!(

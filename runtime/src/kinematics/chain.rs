@@ -58,6 +58,11 @@ impl<const N: usize> Chain<N> {
             .find_map(|(name, mount)| (name == link).then_some(mount))
     }
 
+    /// The links that [`Self::mount`] knows.
+    pub fn link_names(&self) -> impl Iterator<Item = &str> {
+        self.links.iter().map(|(name, _)| name.as_str())
+    }
+
     /// Every joint's frame at `q`.
     #[inline]
     pub fn frames(&self, q: &JointPositions<N>) -> Frames<N> {

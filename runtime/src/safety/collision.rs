@@ -359,8 +359,9 @@ fn part<const N: usize>(chain: &Chain<N>, config: &CapsuleConfig) -> Result<Part
     let refuse = |message: String| Err(LimitsError::at(&config.name, message));
     let Some(mount) = chain.mount(config.link.get_ref()) else {
         let message = format!(
-            "capsule {name}: no link {:?} moves with this chain",
-            config.link.get_ref()
+            "capsule {name}: no link {:?} belongs to the chain from base to tool; its links are {}",
+            config.link.get_ref(),
+            chain.link_names().collect::<Vec<_>>().join(", ")
         );
         return Err(LimitsError::at(&config.link, message));
     };
@@ -555,7 +556,7 @@ pub(crate) mod tests {
             (
                 r#"link = "link_6""#,
                 r#"link = "hand""#,
-                r#"capsule wrist: no link "hand" moves with this chain"#,
+                r#"capsule wrist: no link "hand" belongs to the chain from base to tool; its links are "#,
             ),
             (
                 "radius_m = 0.04",
