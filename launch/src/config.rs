@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 use visuomotor_policies::PolicyConfig;
 use visuomotor_runtime::action::ActionScale;
 use visuomotor_runtime::clock::Duration;
+use visuomotor_runtime::exactly::exactly;
 use visuomotor_runtime::fault::Fault;
 use visuomotor_runtime::kinematics::{Chain, ChainError};
 use visuomotor_runtime::realtime::Preference;
@@ -136,14 +137,19 @@ impl<const N: usize> Robot<N> {
 #[serde(deny_unknown_fields)]
 pub struct Task {
     /// Centre of the tray's floor, base frame; the task frame's axes are parallel to the base frame's.
+    #[serde(deserialize_with = "exactly")]
     pub origin_in_base_m: [f64; 3],
     /// Corners of the box that TCP goals stay in.
+    #[serde(deserialize_with = "exactly")]
     pub goal_low_m: [f64; 3],
+    #[serde(deserialize_with = "exactly")]
     pub goal_high_m: [f64; 3],
     /// The unwrapped yaw goal stays within plus and minus this.
     pub goal_yaw_max_rad: f64,
     /// Corners of the box from which each episode's start is drawn.
+    #[serde(deserialize_with = "exactly")]
     pub start_low_m: [f64; 3],
+    #[serde(deserialize_with = "exactly")]
     pub start_high_m: [f64; 3],
     pub start_yaw_max_rad: f64,
     /// Actions a second.
@@ -263,7 +269,17 @@ impl<const N: usize> Launch<N> {
             .map_err(|error| source.error_at(error.span.clone(), error))?;
         let collision = Collision::new(&chain, &tables.collision)
             .map_err(|error| source.error_at(error.span.clone(), error))?;
-        check_home(&source, &robot, &limits, &chain, &collision)?;
+        let origin_in_base_m = tables.task.origin_in_base_m;
+        let workspace = &tables.workspace;
+        check_home(
+            &source,
+            &robot,
+            &limits,
+            &chain,
+            &collision,
+            workspace,
+            origin_in_base_m,
+        )?;
         Ok(Self {
             urdf_text,
             chain,
@@ -472,6 +488,8 @@ fn check_home<const N: usize>(
     limits: &Limits<N>,
     chain: &Chain<N>,
     collision: &Collision<N>,
+    workspace: &Workspace,
+    origin_in_base_m: [f64; 3],
 ) -> Result<(), InputError> {
     for (joint, (q, bounds)) in robot.home_rad.iter().zip(limits.joints()).enumerate() {
         let (lower, upper) = (bounds.lower, bounds.upper);
@@ -480,6 +498,15 @@ fn check_home<const N: usize>(
             let message = format!("{q} is outside {name}'s limits [{lower:.4}, {upper:.4}]");
             return Err(source.error_in(&format!("robot.home_rad[{joint}]"), message));
         }
+    }
+    let tip = chain.tip_position(&robot.home_rad.into()) - Vector3::from(origin_in_base_m);
+    let distance_m = workspace.distance_m(&tip);
+    if distance_m > 0.0 {
+        let message = format!(
+            "there the tool is {distance_m:.3} m outside [workspace], at [{:.3}, {:.3}, {:.3}] m in the task frame",
+            tip.x, tip.y, tip.z
+        );
+        return Err(source.error_in("robot.home_rad", message));
     }
     if let Some((pair, distance_m)) = collision.nearest(chain, &robot.home_rad.into())
         && distance_m < 0.0

@@ -128,6 +128,16 @@ fn bad_files_are_refused_at_the_line_that_is_wrong() {
             "unknown field `rat`",
         ),
         (
+            with("home_rad = [0.0,", "home_rad = [1.6,"),
+            "home_rad",
+            "m outside [workspace]",
+        ),
+        (
+            with("start_low_m = [", "start_low_m = [0.0, "),
+            "start_low_m",
+            "4 values where 3 are expected",
+        ),
+        (
             with("[control]", "[kontrol]"),
             "[kontrol]",
             "unknown field `kontrol`",

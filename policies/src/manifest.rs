@@ -12,6 +12,7 @@ use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use toml::Spanned;
 use visuomotor_runtime::action::ActionScale;
+use visuomotor_runtime::exactly::exactly;
 
 /// The only version of the format so far.
 const FORMAT: u32 = 1;
@@ -214,8 +215,10 @@ pub struct ImageSpec {
 #[serde(deny_unknown_fields)]
 pub struct CameraMount {
     /// Optical centre, task frame, m.
+    #[serde(deserialize_with = "exactly")]
     pub position_m: [f64; 3],
     /// A point on the optical axis, task frame, m.
+    #[serde(deserialize_with = "exactly")]
     pub target_m: [f64; 3],
     /// Vertical field of view, degrees.
     pub fovy_deg: f64,

@@ -15,6 +15,7 @@ pub mod clock;
 pub mod control_loop;
 pub mod controller;
 pub mod episode;
+pub mod exactly;
 pub mod fault;
 pub mod follow;
 pub mod goal;

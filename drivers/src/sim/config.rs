@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use visuomotor_runtime::clock::Duration;
+use visuomotor_runtime::exactly::exactly;
 
 /// Bound of the state that is handed between threads.
 pub const OBJECTS_MAX: usize = 32;
@@ -21,16 +22,21 @@ pub struct SceneConfig {
     pub camera: CameraConfig,
     pub latency: LatencyConfig,
     /// Position of the task frame (centre of the tray's floor) in the robot's base frame; the axes are parallel.
+    #[serde(deserialize_with = "exactly")]
     pub tray_in_base_m: [f64; 3],
     /// Height of the tray's walls above its floor, m.
     pub wall_height_m: f64,
     /// Mean grey of the tray's floor, 0 to 1; each channel varies by ±0.1 around it.
+    #[serde(deserialize_with = "exactly")]
     pub tray_grey: [f64; 2],
     /// Mean grey of the tray's walls, 0 to 1.
+    #[serde(deserialize_with = "exactly")]
     pub wall_grey: [f64; 2],
     /// Mean grey of the table, 0 to 1.
+    #[serde(deserialize_with = "exactly")]
     pub table_grey: [f64; 2],
     /// Brightness of the lamp above the table, 0 to 1.
+    #[serde(deserialize_with = "exactly")]
     pub lamp: [f64; 2],
     /// The lamp's place varies by this much in each direction, m.
     pub lamp_jitter_m: f64,
@@ -74,6 +80,7 @@ pub enum ObjectKind {
 #[serde(deny_unknown_fields, default)]
 pub struct ObjectConfig {
     /// How many objects lie in the tray, both ends included.
+    #[serde(deserialize_with = "exactly")]
     pub count: [u32; 2],
     /// The kinds, all equally likely; a kind that is listed twice is twice as likely.
     pub kinds: Vec<ObjectKind>,
@@ -81,18 +88,24 @@ pub struct ObjectConfig {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub meshes: Option<PathBuf>,
     /// Longest edge of a mesh's bounding box, m; less where the mesh would be too wide for the fingers.
+    #[serde(deserialize_with = "exactly")]
     pub mesh_size_m: [f64; 2],
     /// What was read from `meshes`; see [`Self::load`].
     #[serde(skip)]
     pub(super) library: Option<Arc<MeshLibrary>>,
     /// Edge lengths and diameters of single shapes, m.
+    #[serde(deserialize_with = "exactly")]
     pub size_m: [f64; 2],
     /// Edge lengths and diameters of the parts of a union, m.
+    #[serde(deserialize_with = "exactly")]
     pub part_size_m: [f64; 2],
+    #[serde(deserialize_with = "exactly")]
     pub density_kg_m3: [f64; 2],
     /// Coulomb friction against the fingers and the tray.
+    #[serde(deserialize_with = "exactly")]
     pub friction: [f64; 2],
     /// Each colour channel, 0 to 1.
+    #[serde(deserialize_with = "exactly")]
     pub colour: [f64; 2],
     /// Objects fall into the square of this half width around the tray's centre, m.
     pub spawn_half_width_m: f64,
@@ -133,12 +146,15 @@ impl ObjectConfig {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct CameraConfig {
+    #[serde(deserialize_with = "exactly")]
     pub position_m: [f64; 3],
     /// The point at the centre of the image; up in the image is +z.
+    #[serde(deserialize_with = "exactly")]
     pub target_m: [f64; 3],
     /// Vertical field of view, degrees.
     pub fovy_deg: f64,
     /// Width and height of the image, pixels.
+    #[serde(deserialize_with = "exactly")]
     pub size_px: [u32; 2],
     /// The position varies by this much in each direction from scene to scene, m.
     pub jitter_m: f64,
@@ -164,8 +180,10 @@ impl Default for CameraConfig {
 #[serde(deny_unknown_fields, default)]
 pub struct LatencyConfig {
     /// From a frame's capture until the policy sees it, ms.
+    #[serde(deserialize_with = "exactly")]
     pub image_ms: [f64; 2],
     /// From the policy's look until its action takes effect, ms.
+    #[serde(deserialize_with = "exactly")]
     pub action_ms: [f64; 2],
 }
 

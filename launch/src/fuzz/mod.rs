@@ -63,6 +63,11 @@ struct Report {
 
 pub fn run(args: &FuzzArgs) -> Result<Grade, CommandError> {
     output::check_json(args.json.as_deref())?;
+    if args.joint_ticks == 0 && args.arm_ticks == 0 {
+        return Err(CommandError::input(
+            "nothing to attack: --joint-ticks and --arm-ticks are both 0",
+        ));
+    }
     any_arm::run(args, &args.launch)
 }
 

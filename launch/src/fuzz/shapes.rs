@@ -60,7 +60,7 @@ impl Shapes {
         let pairs = config
             .pairs
             .iter()
-            .map(|pair| [find(&pair.get_ref()[0]), find(&pair.get_ref()[1])])
+            .map(|pair| pair.get_ref().0.each_ref().map(find))
             .collect();
         let with = |names| who(names).into_iter();
         let planes = config
@@ -115,7 +115,8 @@ impl Shapes {
 }
 
 impl Shapes {
-    /// How fast the surface of any capsule moves, m/s, where it was looked at: around the ends of each.
+    /// How fast the surface of any capsule moves, m/s, where it was looked at: around the ends of each. Minus infinity where
+    /// there is none.
     pub fn fastest<const N: usize>(
         &self,
         chain: &Chain<N>,
@@ -125,7 +126,7 @@ impl Shapes {
         const H_S: f64 = 1e-6;
         let at = |t: f64| chain.frames(&JointPositions(q.0 + dq.0 * t));
         let (before, after) = (at(-H_S), at(H_S));
-        let mut fastest = 0.0f64;
+        let mut fastest = f64::NEG_INFINITY;
         for capsule in self.capsules.iter().filter(|c| c.frame > 0) {
             for end in capsule.line {
                 for axis in 0..3 {

@@ -5,6 +5,7 @@
 
 use super::limits::LimitsError;
 use super::solid::{Capsule, Solid};
+use crate::exactly::exactly;
 use crate::kinematics::{Chain, Frames};
 use crate::units::JointPositions;
 use nalgebra::{Rotation3, SVector, Vector3};
@@ -19,12 +20,17 @@ pub struct CollisionConfig {
     #[serde(rename = "capsule")]
     pub capsules: Vec<CapsuleConfig>,
     /// Which capsules must not touch each other, by name.
-    pub pairs: Vec<Spanned<[String; 2]>>,
+    pub pairs: Vec<Spanned<Names>>,
     #[serde(rename = "plane")]
     pub planes: Vec<PlaneConfig>,
     #[serde(rename = "box")]
     pub boxes: Vec<BoxConfig>,
 }
+
+/// Two capsules.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(transparent)]
+pub struct Names(#[serde(deserialize_with = "exactly")] pub [String; 2]);
 
 /// A piece of the arm: all points within a distance of a straight line that is fixed to a link.
 #[derive(Clone, Debug, Deserialize)]
@@ -33,7 +39,9 @@ pub struct CapsuleConfig {
     pub name: Spanned<String>,
     pub link: Spanned<String>,
     /// Ends of the line, m, frame of the link.
+    #[serde(deserialize_with = "exactly")]
     pub from_m: [f64; 3],
+    #[serde(deserialize_with = "exactly")]
     pub to_m: [f64; 3],
     pub radius_m: f64,
 }
@@ -44,6 +52,7 @@ pub struct CapsuleConfig {
 pub struct PlaneConfig {
     pub name: Spanned<String>,
     /// Of any length above 0.
+    #[serde(deserialize_with = "exactly")]
     pub normal: [f64; 3],
     /// Of the plane from the base frame's origin, along the normal.
     pub offset_m: f64,
@@ -56,8 +65,10 @@ pub struct PlaneConfig {
 #[serde(deny_unknown_fields)]
 pub struct BoxConfig {
     pub name: Spanned<String>,
+    #[serde(deserialize_with = "exactly")]
     pub centre_m: [f64; 3],
     /// Whole edges.
+    #[serde(deserialize_with = "exactly")]
     pub size_m: [f64; 3],
     /// Turned about z.
     #[serde(default)]
@@ -310,8 +321,8 @@ impl<const N: usize> Collision<N> {
         })
     }
 
-    fn pair_of_capsules(&self, names: &Spanned<[String; 2]>) -> Result<Pair<N>, LimitsError> {
-        let [first, second] = names.get_ref();
+    fn pair_of_capsules(&self, names: &Spanned<Names>) -> Result<Pair<N>, LimitsError> {
+        let Names([first, second]) = names.get_ref();
         let (first, second) = (self.find(first, names)?, self.find(second, names)?);
         let (near, far) = if first.joints <= second.joints {
             (first, second)

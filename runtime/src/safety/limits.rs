@@ -2,6 +2,7 @@
 //!
 //! A launch file can only tighten what the robot description allows. There is no switch that turns a limit off.
 
+use crate::exactly::exactly;
 use crate::kinematics::{Chain, JointLimit};
 use crate::units::{JointPositions, JointVelocities};
 use nalgebra::Vector3;
@@ -338,7 +339,9 @@ fn positive<const N: usize>(
 #[derive(Clone, Copy, Debug, PartialEq, serde::Serialize, serde::Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Workspace {
+    #[serde(deserialize_with = "exactly")]
     pub min_m: [f64; 3],
+    #[serde(deserialize_with = "exactly")]
     pub max_m: [f64; 3],
     /// The tool centre point stays above this plane, whatever `min_m` says.
     pub table_height_m: f64,
