@@ -260,6 +260,13 @@ impl<const N: usize> Launch<N> {
         let collision = Collision::new(&chain, &tables.collision)
             .map_err(|error| source.error_at(error.span.clone(), error))?;
         check_home(&source, &robot, &limits, &chain, &collision)?;
+        let origin = Vector3::from(tables.task.origin_in_base_m);
+        let home = chain.tip_position(&robot.home_rad.into()) - origin;
+        let outside_m = tables.workspace.distance_m(&home);
+        if outside_m > 0.0 {
+            let message = format!("there the tool is {outside_m:.3} m outside the workspace");
+            return Err(source.error_in("robot.home_rad", message));
+        }
         Ok(Self {
             urdf_text,
             chain,
@@ -343,7 +350,11 @@ impl Tables {
         } = &self.task;
         for axis in 0..3 {
             // A goal that the hard limits forbid would only ever be approached.
-            let (floor, ceiling) = (self.workspace.min_m[axis], self.workspace.max_m[axis]);
+            let ceiling = self.workspace.max_m[axis];
+            let floor = match axis {
+                2 => self.workspace.min_m[2].max(self.workspace.table_height_m),
+                _ => self.workspace.min_m[axis],
+            };
             let (low, high) = (goal_low_m[axis], goal_high_m[axis]);
             within(&format!("task.goal_low_m[{axis}]"), low, floor, ceiling)?;
             within(&format!("task.goal_high_m[{axis}]"), high, low, ceiling)?;
