@@ -374,7 +374,11 @@ impl Tables {
         } = &self.task;
         for axis in 0..3 {
             // A goal that the hard limits forbid would only ever be approached.
-            let (floor, ceiling) = (self.workspace.min_m[axis], self.workspace.max_m[axis]);
+            let ceiling = self.workspace.max_m[axis];
+            let floor = match axis {
+                2 => self.workspace.min_m[2].max(self.workspace.table_height_m),
+                _ => self.workspace.min_m[axis],
+            };
             let (low, high) = (goal_low_m[axis], goal_high_m[axis]);
             within(&format!("task.goal_low_m[{axis}]"), low, floor, ceiling)?;
             within(&format!("task.goal_high_m[{axis}]"), high, low, ceiling)?;

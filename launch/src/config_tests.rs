@@ -190,6 +190,21 @@ fn bad_files_are_refused_at_the_line_that_is_wrong() {
             "outside",
         ),
         (
+            with("table_height_m = 0.001", "table_height_m = 0.02"),
+            "goal_low_m",
+            "0.004 is outside [0.02, 0.45]",
+        ),
+        (
+            with("0.45]", "0.24]").replace("0.26]", "0.235]"),
+            "home_rad",
+            "there the tool is 0.010 m outside [workspace]",
+        ),
+        (
+            with("tool_m_per_s = 0.8", "tool_m_per_s = 1e-9"),
+            "1e-9",
+            "limits.tool_m_per_s = 0.000000001 must be at least 0.001",
+        ),
+        (
             with("steps_max = 25", "steps_max = 0"),
             "steps_max",
             "outside",

@@ -3,6 +3,7 @@
 use super::*;
 use crate::action::{Action, ActionScale};
 use crate::kinematics::chain::tests::iiwa14;
+use crate::safety::Intervention;
 use crate::safety::StopCategory::{One, Two, Zero};
 use crate::safety::limits::tests::iiwa14_limits;
 use crate::safety::{Collision, ToolLimits, Workspace};
@@ -844,6 +845,7 @@ fn garbage(rng: &mut impl Rng, bench: &Bench) -> Inputs<7> {
             OperatingMode::Automatic
         })),
         15 if below(4) == 0 => Some(Request::Stop([Zero, One, Two][below(3) as usize])),
+        16..=18 => Some(Request::Recover),
         _ => None,
     };
     inputs
@@ -852,20 +854,45 @@ fn garbage(rng: &mut impl Rng, bench: &Bench) -> Inputs<7> {
 #[test]
 fn whatever_comes_equal_inputs_give_bit_equal_outputs_within_the_limits() {
     let limits = iiwa14_limits();
-    let mut phases = [0; 7];
+    let mut phases = [0; 8];
     for seed in 0..6 {
         let mut rng = Xoshiro256PlusPlus::seed_from_u64(seed);
-        let (mut one, mut other) = (Bench::at(home()), Bench::at(home()));
+        let mut start = home();
+        if seed % 3 == 1 {
+            // Outside the workspace.
+            start[0] += 0.3;
+        }
+        let (mut one, mut other) = (Bench::at(start), Bench::at(start));
         let (mut before, mut refused_before) = (None, 0);
-        for _ in 0..2_000 {
-            let inputs = garbage(&mut rng, &one);
-            let was_latched = one.controller.phase().latched().is_some();
+        for tick in 0..2_000 {
+            let mut inputs = garbage(&mut rng, &one);
+            if tick == 1_950 {
+                inputs.request = Some(Request::End);
+            }
+            let latched_before = one.controller.phase().latched();
+            let was_latched = latched_before.is_some();
             let outputs = one.tick(inputs);
             let again = other.tick(inputs);
             // Debug tells every f64 apart but NaN from NaN.
             assert_eq!(format!("{outputs:?}"), format!("{again:?}"), "seed {seed}");
             phases[usize::from(outputs.step.phase.code())] += 1;
 
+            let (phase, request) = (outputs.step.phase, inputs.request);
+            let clears = matches!(request, Some(Request::ClearFault | Request::Recover));
+            if was_latched && !clears {
+                let latched = phase.latched().expect("nobody cleared it");
+                assert!(Some(latched) <= latched_before, "seed {seed}: milder");
+            }
+            if phase.is_without_power() {
+                assert!(matches!(outputs.verdict, Verdict::Stop(_)), "seed {seed}");
+            }
+            if phase.latched().is_some() || phase == Phase::Ending {
+                let stops = matches!(
+                    outputs.step.report.intervention,
+                    Intervention::Stopping | Intervention::Stopped
+                );
+                assert!(stops, "seed {seed}: motion of its own in {phase:?}");
+            }
             let Verdict::Move(command) = outputs.verdict else {
                 before = None;
                 continue;
@@ -892,11 +919,12 @@ fn whatever_comes_equal_inputs_give_bit_equal_outputs_within_the_limits() {
             before = Some((*command.q(), *command.dq()));
         }
     }
-    let [_, hold, approach, policy, stopped, stopping, _] = phases;
+    let [_, hold, approach, policy, stopped, stopping, ending, inward] = phases;
     assert!(
-        [hold, approach, policy, stopped, stopping]
+        [hold, approach, policy, stopped, stopping, inward]
             .iter()
-            .all(|&ticks| ticks > 300),
+            .all(|&ticks| ticks > 300)
+            && ending > 0,
         "every phase is visited: {phases:?}"
     );
 }

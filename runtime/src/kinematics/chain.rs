@@ -131,6 +131,9 @@ impl<const N: usize> Chain<N> {
     /// For each joint, a distance in m that a point moves at most per rad of that joint, in any posture (1 for a prismatic
     /// joint): the length of the unfolded chain beyond the joint's axis. The point is given in the frame that `joints`
     /// joints move; the others leave it where it is.
+    ///
+    /// Never less than that of a joint further out, so that it also bounds what the two do to the point together: while an
+    /// arm is short, a slide's 1 exceeds the reach of the joint that turns it.
     pub fn reach_of(&self, joints: usize, point: &Vector3<f64>) -> [f64; N] {
         let mut reach = [0.0; N];
         let mut beyond_m = point.norm();
@@ -144,6 +147,9 @@ impl<const N: usize> Chain<N> {
                 if self.limits[i].upper.is_finite() {
                     beyond_m += self.limits[i].upper.abs().max(self.limits[i].lower.abs());
                 }
+            }
+            if i + 1 < joints {
+                reach[i] = reach[i].max(reach[i + 1]);
             }
             next = self.fixed[i].p;
             beyond_m += next.norm();
@@ -295,6 +301,17 @@ pub(crate) mod tests {
         Chain::from_urdf(text, "a", "e").expect("a valid URDF")
     }
 
+    /// A short slide on a turntable.
+    fn telescope() -> Chain<2> {
+        let text = r#"<robot name="telescope"><link name="a"/><link name="b"/><link name="c"/>
+            <joint name="turn" type="revolute"><parent link="a"/><child link="b"/><axis xyz="0 0 1"/>
+                <limit lower="-1" upper="1" velocity="20" effort="1"/></joint>
+            <joint name="slide" type="prismatic"><parent link="b"/><child link="c"/><axis xyz="1 0 0"/>
+                <limit lower="-0.05" upper="0.05" velocity="2" effort="1"/></joint>
+            </robot>"#;
+        Chain::from_urdf(text, "a", "c").expect("a valid URDF")
+    }
+
     fn differences<const N: usize>(chain: &Chain<N>, q: JointPositions<N>) -> f64 {
         const H: f64 = 1e-6;
         let (t, j) = chain.jacobian(&q);
@@ -347,6 +364,23 @@ pub(crate) mod tests {
         ) {
             prop_assert!(bias_difference(&iiwa14(), q.into(), dq.into()) < 1e-6);
             prop_assert!(bias_difference(&skew(), s.into(), ds.into()) < 1e-6);
+        }
+
+        /// As the certificate bounds it: a joint that turns a slide bends its way more than the slide is long.
+        #[test]
+        fn bias_acceleration_stays_within_its_bound(
+            q in joints::<7>(3.0), dq in joints::<7>(2.0), s in joints::<3>(1.0), ds in joints::<3>(2.0),
+            t in joints::<2>(0.05), dt in joints::<2>(2.0),
+        ) {
+            fn check<const N: usize>(chain: &Chain<N>, q: [f64; N], dq: [f64; N]) -> bool {
+                let bias = bias_acceleration(&chain.jacobian(&q.into()).1, &dq.into());
+                let turning: f64 = dq.iter().map(|x| x.abs()).sum();
+                let speed: f64 = dq.iter().zip(chain.reach_m()).map(|(x, reach)| x.abs() * reach).sum();
+                bias.fixed_rows::<3>(0).norm() <= turning * speed + 1e-12
+            }
+            prop_assert!(check(&iiwa14(), q, dq));
+            prop_assert!(check(&skew(), s, ds));
+            prop_assert!(check(&telescope(), t, [8.0 * dt[0], dt[1]]));
         }
 
         #[test]

@@ -184,7 +184,9 @@ impl<const N: usize> Certificate<N> {
             },
         };
         for (k, pair) in self.collision.pairs().iter().enumerate() {
-            if now.gaps_m[k] < stop.travel.dot(&pair.reach_m) {
+            // Comparisons that NaN fails, here and below.
+            let far = now.gaps_m[k] >= stop.travel.dot(&pair.reach_m);
+            if !far {
                 let acceleration = stop.acceleration_max(&pair.reach_m, pair.joints.clone());
                 watch.pairs.near |= 1 << k;
                 watch.pairs.margins_m[k] = margin(acceleration, stride_s);
@@ -200,7 +202,8 @@ impl<const N: usize> Certificate<N> {
         for (k, part) in self.collision.parts().iter().enumerate() {
             let radius_m = part.capsule.radius_m;
             let fastest = stop.speed_max(&part.reach_m) + radius_m * stop.turning_max();
-            if fastest > self.tool.capsules_m_per_s {
+            let slow = fastest <= self.tool.capsules_m_per_s;
+            if !slow {
                 let jerk = |bounds: &Bounds<N>| {
                     bounds.jerk_max(&part.reach_m) + radius_m * bounds.turning_jerk_max()
                 };
@@ -250,13 +253,12 @@ impl<const N: usize> Certificate<N> {
 
     fn look_at_place(&self, p: &Vector3<f64>, margin_m: f64) -> Result<(), LimitSet> {
         let (lower, upper) = (self.tool.workspace.lower(), self.tool.workspace.upper());
-        if p.z - margin_m < self.tool.workspace.table_height_m {
+        let above = p.z - margin_m >= self.tool.workspace.table_height_m;
+        if !above {
             return Err(LimitSet::TABLE);
         }
-        if (p - lower).inf(&(upper - p)).min() < margin_m {
-            return Err(LimitSet::WORKSPACE);
-        }
-        Ok(())
+        let inside = (0..3).all(|i| p[i] - lower[i] >= margin_m && upper[i] - p[i] >= margin_m);
+        inside.then_some(()).ok_or(LimitSet::WORKSPACE)
     }
 
     fn look_at_speed(

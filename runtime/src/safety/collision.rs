@@ -218,17 +218,24 @@ impl<const N: usize> Collision<N> {
             let solid = self::cuboid(cuboid)?;
             collision.keep_out(&cuboid.name, solid, cuboid.capsules.as_deref())?;
         }
-        if collision.parts.len() > PARTS_MAX {
-            return Err(LimitsError::new(format!(
+        if let Some(capsule) = config.capsules.get(PARTS_MAX) {
+            let message = format!(
                 "{} capsules, where {PARTS_MAX} can be watched",
                 collision.parts.len()
-            )));
+            );
+            return Err(LimitsError::at(&capsule.name, message));
         }
-        if collision.pairs.len() > PAIRS_MAX {
-            return Err(LimitsError::new(format!(
+        if let Some(pair) = collision.pairs.get(PAIRS_MAX) {
+            let message = format!(
                 "{} pairs must not touch, where {PAIRS_MAX} can be watched: name the capsules that could come near",
                 collision.pairs.len()
-            )));
+            );
+            let of = (config.planes.iter().map(|p| &p.name))
+                .chain(config.boxes.iter().map(|b| &b.name))
+                .find(|name| *name.get_ref() == pair.names[1])
+                .map(Spanned::span);
+            let span = of.or(config.pairs.get(PAIRS_MAX).map(Spanned::span));
+            return Err(LimitsError { message, span });
         }
         Ok(collision)
     }
@@ -380,10 +387,15 @@ fn part<const N: usize>(chain: &Chain<N>, config: &CapsuleConfig) -> Result<Part
     if !ends.iter().flatten().all(|x| x.is_finite()) {
         return refuse(format!("capsule {name}: its ends are not finite"));
     }
-    // Two lines that cross have no normal between them: a radius keeps them apart.
-    if !(config.radius_m >= RADIUS_MIN_M && config.radius_m.is_finite()) {
+    if !ends.iter().all(is_near) {
         return refuse(format!(
-            "capsule {name}: radius_m = {} must be finite and at least {RADIUS_MIN_M}",
+            "capsule {name}: its ends are more than {LENGTH_MAX_M} m away"
+        ));
+    }
+    // Two lines that cross have no normal between them: a radius keeps them apart.
+    if !(RADIUS_MIN_M..=LENGTH_MAX_M).contains(&config.radius_m) {
+        return refuse(format!(
+            "capsule {name}: radius_m = {} must be in [{RADIUS_MIN_M}, {LENGTH_MAX_M}]",
             config.radius_m
         ));
     }
@@ -402,6 +414,13 @@ fn part<const N: usize>(chain: &Chain<N>, config: &CapsuleConfig) -> Result<Part
 }
 
 const RADIUS_MIN_M: f64 = 1e-3;
+/// Nothing that an arm could meet is further away or larger. Squares of much larger lengths overflow, and what is then no
+/// number is no distance.
+const LENGTH_MAX_M: f64 = 100.0;
+
+fn is_near(lengths_m: &Vector3<f64>) -> bool {
+    lengths_m.amax() <= LENGTH_MAX_M
+}
 
 fn reach<const N: usize>(
     chain: &Chain<N>,
@@ -413,9 +432,10 @@ fn reach<const N: usize>(
 }
 
 fn half_space(config: &PlaneConfig) -> Result<Solid, LimitsError> {
+    // Its square must neither vanish nor overflow.
     let normal = Vector3::from(config.normal);
     match normal.try_normalize(1e-9) {
-        Some(unit) if normal.iter().all(|x| x.is_finite()) && config.offset_m.is_finite() => {
+        Some(unit) if normal.amax() <= 1e9 && config.offset_m.abs() <= LENGTH_MAX_M => {
             Ok(Solid::HalfSpace {
                 normal: unit,
                 offset_m: config.offset_m,
@@ -423,7 +443,7 @@ fn half_space(config: &PlaneConfig) -> Result<Solid, LimitsError> {
         }
         _ => {
             let message = format!(
-                "plane {}: it needs a normal with a length and a finite offset",
+                "plane {}: it needs a normal with a length in [1e-9, 1e9] and an offset within {LENGTH_MAX_M} m",
                 config.name.get_ref()
             );
             Err(LimitsError::at(&config.name, message))
@@ -433,14 +453,10 @@ fn half_space(config: &PlaneConfig) -> Result<Solid, LimitsError> {
 
 fn cuboid(config: &BoxConfig) -> Result<Solid, LimitsError> {
     let (centre, size) = (Vector3::from(config.centre_m), Vector3::from(config.size_m));
-    let finite = centre
-        .iter()
-        .chain(&size)
-        .chain([&config.yaw_rad])
-        .all(|x| x.is_finite());
-    if !(finite && size.min() > 0.0) {
+    let near = is_near(&centre) && is_near(&size) && config.yaw_rad.abs() <= 1e3;
+    if !(near && size.min() > 0.0) {
         let message = format!(
-            "box {}: it needs a finite centre and edges above 0",
+            "box {}: it needs a centre and edges within {LENGTH_MAX_M} m, edges above 0, and a yaw within 1000 rad",
             config.name.get_ref()
         );
         return Err(LimitsError::at(&config.name, message));
@@ -580,6 +596,31 @@ pub(crate) mod tests {
                 "capsule palm: radius_m = NaN",
             ),
             (
+                "radius_m = 0.04",
+                "radius_m = 1e3",
+                "capsule palm: radius_m = 1000 must be in [0.001, 100]",
+            ),
+            (
+                "to_m = [0.0, 0.081, 0.06]",
+                "to_m = [0.0, 0.0, 1e160]",
+                "capsule wrist: its ends are more than 100 m away",
+            ),
+            (
+                "normal = [2.0",
+                "normal = [1e160",
+                "plane back wall: it needs a normal",
+            ),
+            (
+                "normal = [2.0",
+                "normal = [5e-324",
+                "plane back wall: it needs a normal",
+            ),
+            (
+                "offset_m = -0.6",
+                "offset_m = -1e300",
+                "plane back wall: it needs a normal",
+            ),
+            (
                 "to_m = [0.0, 0.081, 0.06]",
                 "to_m = [0.0, 0.0, inf]",
                 "capsule wrist: its ends are not finite",
@@ -612,7 +653,46 @@ pub(crate) mod tests {
             assert!(error.span.is_some(), "{error}");
         }
         let flat = "[[box]]\nname = \"post\"\ncentre_m = [1.0, 0.0, 0.0]\nsize_m = [0.1, 0.0, 0.1]";
-        let error = read(flat).expect_err("a flat box");
-        assert!(error.message.contains("box post: it needs"), "{error}");
+        let far = flat
+            .replace("[0.1, 0.0, 0.1]", "[1.0, 1.0, 1.0]")
+            .replace("= [1.0,", "= [1e308,");
+        for bad in [flat, &far] {
+            let error = read(bad).expect_err("a flat box, or a far one");
+            assert!(error.message.contains("box post: it needs"), "{error}");
+        }
+    }
+
+    #[test]
+    fn more_than_can_be_watched_is_refused_where_it_is_too_much() {
+        let posts = |n: usize| -> String {
+            let post = |k| {
+                format!(
+                    "[[box]]\nname = \"post {k}\"\ncentre_m = [1.5, 0.0, 0.0]\nsize_m = [0.1, 0.1, 0.1]\ncapsules = [\"palm\"]\n"
+                )
+            };
+            (0..n).map(post).collect()
+        };
+        let spots = |n: usize| -> String {
+            let spot = |k| {
+                format!(
+                    "[[capsule]]\nname = \"spot {k}\"\nlink = \"tcp\"\nfrom_m = [0.0, 0.0, 0.0]\nto_m = [0.0, 0.0, 0.0]\nradius_m = 0.01\n"
+                )
+            };
+            (0..n).map(spot).collect()
+        };
+        let text = |extra: String| format!("{IIWA14_COLLISION}{extra}");
+        assert!(read(&text(posts(52))).is_ok() && read(&text(spots(57))).is_ok());
+        for (text, place) in [
+            (text(posts(53)), "\"post 52\""),
+            (text(spots(58)), "\"spot 57\""),
+        ] {
+            let error = read(&text).expect_err(place);
+            assert_eq!(
+                &text[error.span.expect("a place")],
+                place,
+                "{}",
+                error.message
+            );
+        }
     }
 }

@@ -285,11 +285,12 @@ impl<const N: usize> Safety<N> {
         Ok(())
     }
 
-    pub(super) fn rest_at(&mut self, q: &JointPositions<N>) {
+    pub(super) fn rest_at(&mut self, q: &JointPositions<N>) -> [Track; N] {
         let joints = self.present_limits().joints();
-        self.tracks = Some(std::array::from_fn(|i| Track::at_rest(q[i], &joints[i])));
+        let tracks = std::array::from_fn(|i| Track::at_rest(q[i], &joints[i]));
+        (self.tracks, self.before) = (Some(tracks), Some(tracks));
         self.steering.reset();
-        self.before = self.tracks;
+        tracks
     }
 
     /// Nothing is commanded any more, until [`Safety::arm`].
@@ -329,10 +330,7 @@ impl<const N: usize> Safety<N> {
             };
             return (Verdict::Stop(StopCategory::Two), report);
         };
-        if !self.is_inside() {
-            let q = std::array::from_fn(|i| tracks[i].state.q).into();
-            self.follow_inward(&q);
-        }
+        self.follow_inward(&tracks);
         let mut report = SafetyReport::default();
         // Whatever goes wrong while a better motion is sought, the stop that is stored remains.
         let sought = catch_unwind(AssertUnwindSafe(|| {

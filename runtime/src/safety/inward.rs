@@ -4,7 +4,8 @@
 //! by more than [`ROOM_RAD`] and [`ROOM_M`]. Everything else holds as always. Not responsible for who asks for the way in.
 
 use super::filter::Safety;
-use super::limits::{Limits, ToolLimits};
+use super::joint::Track;
+use super::limits::{JointBounds, Limits, ToolLimits};
 use crate::arm::ArmState;
 use crate::fault::Fault;
 use crate::units::JointPositions;
@@ -33,8 +34,8 @@ impl<const N: usize> Safety<N> {
             limits: self.limits.reaching(&measured.q, ROOM_RAD),
             workspace_m: f64::INFINITY,
         });
-        self.follow_inward(&measured.q);
-        self.rest_at(&measured.q);
+        let tracks = self.rest_at(&measured.q);
+        self.follow_inward(&tracks);
         Ok(())
     }
 
@@ -48,11 +49,12 @@ impl<const N: usize> Safety<N> {
         self.widened.as_ref().map_or(&self.limits, |w| &w.limits)
     }
 
-    /// What was widened shrinks to where the command is.
-    pub(super) fn follow_inward(&mut self, q: &JointPositions<N>) {
+    /// What was widened shrinks to where the command is, and ends where the stored stop needs it no more.
+    pub(super) fn follow_inward(&mut self, tracks: &[Track; N]) {
         let Some(mut widened) = self.widened else {
             return;
         };
+        let q = &std::array::from_fn(|i| tracks[i].state.q).into();
         widened.limits = widened.limits.within(&self.limits.reaching(q, ROOM_RAD));
         let tool = self.mode.limits(&self.tool);
         let out_m = self.certificate.distance_m(&tool.workspace, &self.chain, q);
@@ -60,12 +62,25 @@ impl<const N: usize> Safety<N> {
         widened.workspace_m = widened.workspace_m.min(needs_m);
         let apart = self.certificate.collision.yield_at(&self.chain, q, ROOM_M);
         let inside = apart && widened.workspace_m == 0.0 && widened.limits == self.limits;
-        self.widened = (!inside).then_some(widened);
         let tool = ToolLimits {
             workspace: tool.workspace.grown_by(widened.workspace_m),
             ..tool
         };
         self.certificate.tool = tool;
         self.steering.tool = tool;
+        let ended = inside && self.stop_keeps_limits(tracks, q);
+        self.widened = (!ended).then_some(widened);
+    }
+
+    /// Whether the stored stop keeps the launch file's joint limits and the certificate's of the arm: one that was found
+    /// further out may lead there once more.
+    fn stop_keeps_limits(&self, tracks: &[Track; N], q: &JointPositions<N>) -> bool {
+        let keeps = |(track, of): (&Track, &JointBounds)| {
+            let ahead = track.extent_ahead(0.0, track.remaining_s());
+            ahead.lower >= of.lower && ahead.upper <= of.upper
+        };
+        let around = self.certificate.collision.around(&self.chain, q);
+        let arm = self.certificate.check(&self.chain, &around, tracks, tracks);
+        tracks.iter().zip(self.limits.joints()).all(keeps) && arm.is_ok()
     }
 }

@@ -48,7 +48,13 @@ impl ToolLimits {
     pub fn new(workspace: Workspace, config: &LimitsConfig) -> Result<Self, LimitsError> {
         workspace.validate()?;
         let speed = |key, value: Option<&Spanned<f64>>| {
-            scalar(key, value, f64::INFINITY, |s| s > 0.0, "above 0")
+            scalar(
+                key,
+                value,
+                f64::INFINITY,
+                |s| s >= SPEED_MIN,
+                "at least 0.001: with less, the certificate's margins let nothing move",
+            )
         };
         Ok(Self {
             workspace,
@@ -68,6 +74,9 @@ impl ToolLimits {
         }
     }
 }
+
+/// m/s and rad/s.
+const SPEED_MIN: f64 = 1e-3;
 
 /// The launch file's `[limits]` table. Arrays have one value per joint, base to tip.
 #[derive(Clone, Debug, serde::Deserialize)]
@@ -223,9 +232,12 @@ impl<const N: usize> Limits<N> {
                 });
             }
             if velocity <= 0.0 {
-                return Err(LimitsError::new(format!(
-                    "limits.velocity[{i}] = {velocity} rad/s is not above 0"
-                )));
+                let message = format!("limits.velocity[{i}] = {velocity} rad/s is not above 0");
+                let span = config.velocity.as_ref().and_then(|v| v.get_ref().get(i));
+                return Err(LimitsError {
+                    message,
+                    span: span.map(Spanned::span),
+                });
             }
             *bounds = JointBounds {
                 lower,
@@ -454,6 +466,11 @@ pub(crate) mod tests {
                 "limits.upper has 2 values where the arm has 7 joints",
             ),
             (
+                "velocity = [1.0, 1.0, 1.0, -1.0, 1.0, 1.0, 1.0]",
+                "-1.0",
+                "limits.velocity[3] = -1 rad/s is not above 0",
+            ),
+            (
                 "velocity_scale = 1.5",
                 "1.5",
                 "limits.velocity_scale = 1.5 must be in (0, 1]",
@@ -488,6 +505,32 @@ pub(crate) mod tests {
         assert!(
             toml::from_str::<LimitsConfig>(&format!("{IIWA14_LIMITS}\nenabled = false")).is_err()
         );
+    }
+
+    #[test]
+    fn a_tool_speed_that_nothing_could_keep_is_refused() {
+        let tool = |line: &str| {
+            let text = format!("{IIWA14_LIMITS}\n{line}");
+            let workspace = Workspace {
+                min_m: [-1.0; 3],
+                max_m: [1.0; 3],
+                table_height_m: 0.0,
+            };
+            ToolLimits::new(workspace, &toml::from_str(&text).expect("a limits table"))
+        };
+        assert!(tool("tool_m_per_s = 0.001").is_ok());
+        for line in [
+            "tool_m_per_s = 1e-12",
+            "tool_m_per_s = nan",
+            "tool_rad_per_s = 5e-324",
+        ] {
+            let error = tool(line).expect_err(line);
+            let key = line.split(' ').next().expect("a key");
+            assert!(
+                error.message.contains(key) && error.span.is_some(),
+                "{error}"
+            );
+        }
     }
 
     #[test]

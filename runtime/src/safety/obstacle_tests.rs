@@ -256,6 +256,36 @@ fn an_arm_outside_its_limits_comes_inward_and_never_further_out() {
     }
 }
 
+/// The stop that is stored while the tool is inside may have been found while it was outside, and lead there again.
+#[test]
+fn the_limits_hold_again_only_when_the_stored_stop_keeps_them() {
+    let (workspace, period) = (super::tests::workspace(), Duration::from_ticks(1_000_000));
+    let tool = ToolLimits::anywhere_in(workspace);
+    let room_m = |q: &JointPositions<7>| {
+        workspace.max_m[1] - tcp_pose(&task(), &iiwa14().fk(q)).position_m.y
+    };
+    // Outward, as somebody without this workspace may be.
+    let mut outward = among(Collision::none(), ToolLimits::anywhere_in(wide()));
+    while room_m(&outward.command().expect("armed").q) > 2e-3 {
+        let mut dq = JointVelocities::zeros();
+        dq[0] = 0.5;
+        let ddq = JointAccelerations::zeros();
+        outward.filter(Request::Motion { dq, ddq }, Fingers::Open);
+    }
+    let (none, limits) = (Collision::none(), iiwa14_limits());
+    let mut safety = Safety::new(iiwa14(), limits, tool, none, task(), period).expect("valid");
+    let mut outside = home();
+    outside[0] += 0.4;
+    safety.arm_inward(&measured(outside)).expect("at rest");
+    for (leads_out, tracks) in [
+        (true, outward.tracks.expect("armed")),
+        (false, among(Collision::none(), tool).tracks.expect("armed")),
+    ] {
+        safety.follow_inward(&tracks);
+        assert_eq!(safety.is_inside(), !leads_out);
+    }
+}
+
 #[test]
 fn a_command_that_leads_too_far_waits_and_then_faults() {
     const MOST: f64 = 0.1;
