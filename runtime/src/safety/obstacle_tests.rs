@@ -144,6 +144,8 @@ fn an_arm_that_touches_something_is_not_armed() {
     let collision = shaped(&inside);
     let mut safety =
         Safety::new(iiwa14(), limits, tool, collision, task(), period).expect("valid limits");
+    // What the way in yields counts for that way only.
+    safety.arm_inward(&measured(home())).expect("at rest");
     let refused = safety.arm(&measured(home()));
     let Err(Fault::StartsInCollision { pair, depth_m }) = refused else {
         panic!("{refused:?}")
