@@ -17,6 +17,7 @@ use rand_xoshiro::Xoshiro256PlusPlus;
 use serde::Serialize;
 use std::fmt;
 use std::hint::black_box;
+use std::path::Path;
 use visuomotor_runtime::action::{Action, Verb};
 use visuomotor_runtime::arm::ArmState;
 use visuomotor_runtime::clock::{Duration, Instant, Tick};
@@ -24,14 +25,17 @@ use visuomotor_runtime::controller::{Controller, Inputs, Request};
 use visuomotor_runtime::policy::Decision;
 use visuomotor_runtime::safety::qp::{ActiveSet, Problem, Row};
 use visuomotor_runtime::safety::{OperatingMode, Verdict};
+use visuomotor_runtime::setpoint::Setpoint;
 use visuomotor_runtime::units::{JointPositions, JointTorques, JointVelocities};
 
-/// Poses whose kinematics are computed, one after the other.
-const POSES: u32 = 100_000;
-const PROBLEMS: u32 = 5_000;
-/// Each problem is solved so many times in a row: one solution is too short for the clock.
+/// Poses whose kinematics are computed, one after the other, and how often that is done.
+const POSES: u32 = 1_000;
+const BATCHES: u32 = 200;
+const PLANS: u32 = 5_000;
+const PROGRAMS: u32 = 5_000;
+/// Each program is solved so many times in a row: one solution is too short for the clock.
 const REPEATS: u32 = 8;
-/// Rows of a problem beside its box.
+/// Rows of a program beside its box.
 const ROWS: usize = 7;
 
 /// Its field names are those of `bench tick --json`.
@@ -39,6 +43,8 @@ const ROWS: usize = 7;
 struct Findings {
     fk_jacobian_ns: f64,
     qp_us: Quantiles,
+    /// A new plan of the reference from its moving state.
+    plan_us: Quantiles,
     tick_us: Quantiles,
     ticks: u64,
     /// Calls of the allocator in all ticks together.
@@ -54,9 +60,14 @@ impl AnyArm for BenchTickArgs {
     fn run<const N: usize>(&self, launch: &Launch<N>) -> Result<Grade, CommandError> {
         let mut rng = Xoshiro256PlusPlus::seed_from_u64(self.seed);
         let (tick_us, allocations) = ticks(launch, self.ticks, &mut rng)?;
+        let programs: Vec<_> = (0..PROGRAMS).map(|_| program(launch, &mut rng)).collect();
+        if let Some(path) = &self.programs {
+            write_programs(&programs, path)?;
+        }
         let findings = Findings {
             fk_jacobian_ns: kinematics_ns(launch, &mut rng),
-            qp_us: quadratic_programs_us(launch, &mut rng),
+            qp_us: programs_us(&programs),
+            plan_us: plans_us(launch, &mut rng)?,
             tick_us,
             ticks: self.ticks,
             allocations,
@@ -147,50 +158,102 @@ fn random_decision<const N: usize>(
     }
 }
 
-/// Mean time of forward kinematics and Jacobian together.
+/// Time of forward kinematics and Jacobian together: the median of batches, which one interruption does not change.
 fn kinematics_ns<const N: usize>(launch: &Launch<N>, rng: &mut impl Rng) -> f64 {
     let joints = launch.limits.joints();
-    let poses: Vec<JointPositions<N>> = (0..1000)
+    let poses: Vec<JointPositions<N>> = (0..POSES)
         .map(|_| std::array::from_fn(|i| rng.random_range(joints[i].lower..joints[i].upper)).into())
         .collect();
-    let (_, us) = timed(|| {
-        for k in 0..POSES as usize {
-            black_box(launch.chain.jacobian(black_box(&poses[k % poses.len()])));
-        }
+    let batches = (0..BATCHES).map(|_| {
+        let (_, us) = timed(|| {
+            for q in &poses {
+                black_box(launch.chain.jacobian(black_box(q)));
+            }
+        });
+        us * 1e3 / f64::from(POSES)
     });
-    us * 1e3 / f64::from(POSES)
+    Quantiles::of(batches.collect()).p50
 }
 
-/// Random programs of the size and kind that steering solves, each from nothing.
-fn quadratic_programs_us<const N: usize>(launch: &Launch<N>, rng: &mut impl Rng) -> Quantiles {
+/// A random program of the size and kind that steering solves.
+fn program<const N: usize>(launch: &Launch<N>, rng: &mut impl Rng) -> Problem<N, ROWS> {
     let joints = launch.limits.joints();
-    let times = (0..PROBLEMS).map(|_| {
-        let q = std::array::from_fn(|i| rng.random_range(joints[i].lower..joints[i].upper));
-        let j = launch.chain.jacobian(&q.into()).1;
-        let hessian = j.transpose() * j + SMatrix::identity() * 1e-4;
-        let wanted = SVector::from_fn(|i, _| joints[i].dddq_max * rng.random_range(-3.0..3.0));
-        let mut problem = Problem::<N, ROWS>::new(hessian, -(hessian * wanted));
-        for (i, joint) in joints.iter().enumerate() {
-            (problem.lower[i], problem.upper[i]) = (-joint.dddq_max, joint.dddq_max);
-        }
-        for row in 0..ROWS {
-            let normal = SVector::<f64, 6>::ith(row % 3, if row < 3 { 1.0 } else { -1.0 });
-            let row = Row {
-                a: j.tr_mul(&normal),
-                bound: rng.random_range(-500.0..2000.0),
-                softness: 1e-4,
-            };
-            // There is room for all of them.
-            let _ = problem.push(row);
-        }
+    let q = std::array::from_fn(|i| rng.random_range(joints[i].lower..joints[i].upper));
+    let j = launch.chain.jacobian(&q.into()).1;
+    let hessian = j.transpose() * j + SMatrix::identity() * 1e-4;
+    let wanted = SVector::from_fn(|i, _| joints[i].dddq_max * rng.random_range(-3.0..3.0));
+    let mut program = Problem::new(hessian, -(hessian * wanted));
+    for (i, joint) in joints.iter().enumerate() {
+        (program.lower[i], program.upper[i]) = (-joint.dddq_max, joint.dddq_max);
+    }
+    for row in 0..ROWS {
+        let normal = SVector::<f64, 6>::ith(row % 3, if row < 3 { 1.0 } else { -1.0 });
+        let row = Row {
+            a: j.tr_mul(&normal),
+            bound: rng.random_range(-500.0..2000.0),
+            softness: 1e-4,
+        };
+        // There is room for all of them.
+        let _ = program.push(row);
+    }
+    program
+}
+
+/// Each from nothing.
+fn programs_us<const N: usize>(programs: &[Problem<N, ROWS>]) -> Quantiles {
+    let times = programs.iter().map(|program| {
         let (_, us) = timed(|| {
             for _ in 0..REPEATS {
-                black_box(black_box(&problem).solve(&ActiveSet::default()));
+                black_box(black_box(program).solve(&ActiveSet::default()));
             }
         });
         us / f64::from(REPEATS)
     });
     Quantiles::of(times.collect())
+}
+
+/// Of the reference, at the policy's rate.
+fn plans_us<const N: usize>(
+    launch: &Launch<N>,
+    rng: &mut impl Rng,
+) -> Result<Quantiles, CommandError> {
+    let mut setpoint = Setpoint::new(launch.setpoint);
+    let mut now = Instant::from_ticks(0);
+    let mut times = Vec::new();
+    for _ in 0..PLANS {
+        now += launch.action_period();
+        let goal = wiring::draw_start(launch, rng);
+        let (planned, us) = timed(|| setpoint.retarget(now, goal));
+        planned.map_err(CommandError::failed)?;
+        times.push(us);
+    }
+    Ok(Quantiles::of(times))
+}
+
+/// For other solvers: an array of programs with their answers, matrices row by row.
+fn write_programs<const N: usize>(
+    programs: &[Problem<N, ROWS>],
+    path: &Path,
+) -> Result<(), CommandError> {
+    let programs: Vec<_> = programs
+        .iter()
+        .map(|program| {
+            let rows = program.rows();
+            serde_json::json!({
+                "hessian": program.hessian.transpose().as_slice(),
+                "gradient": program.gradient.as_slice(),
+                "lower": program.lower.as_slice(),
+                "upper": program.upper.as_slice(),
+                "rows": rows.iter().map(|row| row.a.as_slice()).collect::<Vec<_>>(),
+                "bounds": rows.iter().map(|row| row.bound).collect::<Vec<_>>(),
+                "softness": rows.iter().map(|row| row.softness).collect::<Vec<_>>(),
+                "answer": program.solve(&ActiveSet::default()).x.as_slice(),
+            })
+        })
+        .collect();
+    let bytes = serde_json::to_vec(&programs).map_err(CommandError::failed)?;
+    std::fs::write(path, bytes)
+        .map_err(|error| CommandError::failed(format!("{}: {error}", path.display())))
 }
 
 impl fmt::Display for Findings {
@@ -200,7 +263,11 @@ impl fmt::Display for Findings {
             "kinematics    {:.0} ns for a pose and its Jacobian",
             self.fk_jacobian_ns
         )?;
-        for (name, times) in [("program", &self.qp_us), ("tick", &self.tick_us)] {
+        for (name, times) in [
+            ("program", &self.qp_us),
+            ("plan", &self.plan_us),
+            ("tick", &self.tick_us),
+        ] {
             writeln!(f, "{name:13} {times}")?;
         }
         writeln!(

@@ -334,6 +334,9 @@ pub struct BenchTickArgs {
     /// Control ticks to measure.
     #[arg(long, value_name = "N", default_value_t = 60_000, value_parser = clap::value_parser!(u64).range(1..))]
     pub ticks: u64,
+    /// Also write the quadratic programs that are timed, with their answers, as JSON.
+    #[arg(long, value_name = "FILE")]
+    pub programs: Option<PathBuf>,
     #[arg(long, value_name = "S", default_value_t = 1, value_parser = seed())]
     pub seed: u64,
     /// Write the figures as JSON; `-` is standard output, and then nothing else is printed there.

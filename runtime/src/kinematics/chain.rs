@@ -2,9 +2,10 @@
 //!
 //! Not responsible for reading robot descriptions ([`super::urdf`]) nor for inverse kinematics ([`super::ik`]).
 
+use super::angles::sin_cos;
 use super::frames::{Frames, Mount, Transform};
 use crate::units::{JointPositions, JointVelocities};
-use nalgebra::{Isometry3, SMatrix, Vector3, Vector6};
+use nalgebra::{ArrayStorage, Isometry3, SMatrix, Vector3, Vector6};
 use std::ops::Range;
 
 /// What the robot description allows one joint. For a prismatic joint read m, m/s and N.
@@ -85,9 +86,15 @@ impl<const N: usize> Chain<N> {
     /// `T_base_tip` and `J` with twist = J·dq. Rows: linear velocity of the tip's origin, then angular velocity, both
     /// in the base frame.
     pub fn jacobian(&self, q: &JointPositions<N>) -> (Isometry3<f64>, SMatrix<f64, 6, N>) {
-        let frames = self.frames(q);
-        let tip = self.tip_frame(&frames);
-        (tip.to_isometry(), self.jacobian_at(&frames, 0..N, &tip.p))
+        let mut axes = [(Vector3::zeros(), Vector3::zeros()); N];
+        let last = self.last_joint(q, |i, t| axes[i] = t.axis());
+        let tip = last.then(&self.tip);
+        let mut columns = [[0.0; 6]; N];
+        for i in 0..N {
+            columns[i] = self.column(i, &axes[i], &tip.p);
+        }
+        let j = SMatrix::from_array_storage(ArrayStorage(columns));
+        (tip.to_isometry(), j)
     }
 
     /// Where the tip is, m, base frame.
@@ -107,20 +114,27 @@ impl<const N: usize> Chain<N> {
     ) -> SMatrix<f64, 6, N> {
         let mut j = SMatrix::<f64, 6, N>::zeros();
         for i in joints {
-            let (axis, origin) = frames.axis(i);
-            let (linear, angular) = match self.motion[i] {
-                Motion::Revolute => (axis.cross(&(point - origin)), axis),
-                Motion::Prismatic => (axis, Vector3::zeros()),
-            };
-            j.fixed_view_mut::<3, 1>(0, i).copy_from(&linear);
-            j.fixed_view_mut::<3, 1>(3, i).copy_from(&angular);
+            let column = self.column(i, &frames.axis(i), point);
+            j.set_column(i, &column.into());
         }
         j
     }
 
+    /// How joint `i`, with its axis and a point on that, moves a point: linear, then angular; base frame.
     #[inline]
-    fn tip_frame(&self, frames: &Frames<N>) -> Transform {
-        frames.last().then(&self.tip)
+    fn column(
+        &self,
+        i: usize,
+        (axis, origin): &(Vector3<f64>, Vector3<f64>),
+        point: &Vector3<f64>,
+    ) -> [f64; 6] {
+        let (linear, angular) = match self.motion[i] {
+            Motion::Revolute => (axis.cross(&(point - origin)), *axis),
+            Motion::Prismatic => (*axis, Vector3::zeros()),
+        };
+        [
+            linear.x, linear.y, linear.z, angular.x, angular.y, angular.z,
+        ]
     }
 
     /// [`Chain::reach_of`] the tip.
@@ -164,12 +178,17 @@ impl<const N: usize> Chain<N> {
         q: &JointPositions<N>,
         mut visit: impl FnMut(usize, &Transform),
     ) -> Transform {
+        let (sines, cosines) = sin_cos(&q.0.into());
         let mut t = Transform::identity();
         for i in 0..N {
-            t = t.then(&self.fixed[i]);
+            t = if i == 0 {
+                self.fixed[0]
+            } else {
+                t.then(&self.fixed[i])
+            };
             match self.motion[i] {
                 Motion::Revolute => {
-                    let (s, c) = q[i].sin_cos();
+                    let (s, c) = (sines[i], cosines[i]);
                     let (x, y) = (t.r.column(0).into_owned(), t.r.column(1).into_owned());
                     t.r.set_column(0, &(x * c + y * s));
                     t.r.set_column(1, &(y * c - x * s));

@@ -2,7 +2,9 @@
 //!
 //! Frame 0 is the base; frame `k` is what joints `0..k` move. Not responsible for computing them ([`super::chain`]).
 
-use nalgebra::{Isometry3, Matrix3, Rotation3, Translation3, UnitQuaternion, Vector3};
+use nalgebra::{
+    ArrayStorage, Isometry3, Matrix3, Quaternion, Translation3, UnitQuaternion, Vector3,
+};
 
 /// A rigid transform as a matrix: composing is cheaper than with quaternions.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -26,18 +28,60 @@ impl Transform {
         }
     }
 
+    #[inline]
     pub fn then(&self, next: &Self) -> Self {
+        // Written out: nalgebra's product goes through memory.
+        let [x, y, z] = self.r.data.0;
+        let turned = |v: [f64; 3]| {
+            let mut turned = [0.0; 3];
+            for k in 0..3 {
+                turned[k] = x[k] * v[0] + y[k] * v[1] + z[k] * v[2];
+            }
+            turned
+        };
+        let [nx, ny, nz] = next.r.data.0;
         Self {
-            r: self.r * next.r,
-            p: self.p + self.r * next.p,
+            r: Matrix3::from_array_storage(ArrayStorage([turned(nx), turned(ny), turned(nz)])),
+            p: self.p + Vector3::from(turned(next.p.data.0[0])),
         }
     }
 
-    pub fn to_isometry(self) -> Isometry3<f64> {
-        let rotation =
-            UnitQuaternion::from_rotation_matrix(&Rotation3::from_matrix_unchecked(self.r));
-        Isometry3::from_parts(Translation3::from(self.p), rotation)
+    /// The z axis and a point on it.
+    #[inline]
+    pub fn axis(&self) -> (Vector3<f64>, Vector3<f64>) {
+        (self.r.column(2).into_owned(), self.p)
     }
+
+    #[inline]
+    pub fn to_isometry(self) -> Isometry3<f64> {
+        Isometry3::from_parts(Translation3::from(self.p), quaternion(&self.r))
+    }
+}
+
+/// The largest of its components is positive (S. W. Shepperd, "Quaternion from rotation matrix", 1978). All four ways to
+/// compute it stand side by side: which one is right cannot be foreseen, and a wrong guess of the processor costs more.
+#[inline]
+fn quaternion(r: &Matrix3<f64>) -> UnitQuaternion<f64> {
+    let [x, y, z] = [r.m11, r.m22, r.m33];
+    let (zy, xz, yx) = (r.m32 - r.m23, r.m13 - r.m31, r.m21 - r.m12);
+    let (xy, zx, yz) = (r.m21 + r.m12, r.m13 + r.m31, r.m32 + r.m23);
+    // w, x, y, z, each times four times the component on the diagonal.
+    let ways = [
+        [1.0 + x + y + z, zy, xz, yx],
+        [zy, 1.0 + x - y - z, xy, zx],
+        [xz, xy, 1.0 - x + y - z, yz],
+        [yx, zx, yz, 1.0 - x - y + z],
+    ];
+    let largest = usize::from(ways[1][1] > ways[0][0]);
+    let other = 2 + usize::from(ways[3][3] > ways[2][2]);
+    let way = if ways[other][other] > ways[largest][largest] {
+        other
+    } else {
+        largest
+    };
+    let scale = 0.5 / ways[way][way].sqrt();
+    let [w, x, y, z] = ways[way];
+    UnitQuaternion::new_unchecked(Quaternion::new(w, x, y, z) * scale)
 }
 
 /// How a link is fixed to the chain.
@@ -60,15 +104,10 @@ impl<const N: usize> Frames<N> {
         Self(frames)
     }
 
-    #[inline]
-    pub(super) fn last(&self) -> Transform {
-        self.0.last().copied().unwrap_or_else(Transform::identity)
-    }
-
     /// Axis of joint `i` and a point on it, m, base frame.
     #[inline]
     pub(super) fn axis(&self, i: usize) -> (Vector3<f64>, Vector3<f64>) {
-        (self.0[i].r.column(2).into_owned(), self.0[i].p)
+        self.0[i].axis()
     }
 
     /// The point `p` of frame `k` in the base frame, m.

@@ -2,6 +2,7 @@
 //!
 //! Responsible for geometry alone. Not responsible for limits on the result: [`crate::safety`] has the last word.
 
+mod angles;
 pub mod chain;
 mod frames;
 pub mod ik;

@@ -159,10 +159,10 @@ impl<const V: usize, const M: usize> Problem<V, M> {
 /// The problem in coordinates u = Rx + R⁻ᵀg with H = RᵀR: minimise ½|u|² subject to the transformed rows.
 struct Dual<'a, const V: usize, const M: usize> {
     problem: &'a Problem<V, M>,
-    /// R⁻¹, upper triangular; row i is box row i in the new coordinates.
-    inverse: SMatrix<f64, V, V>,
+    /// Box rows in the new coordinates: the rows of R⁻¹.
+    sides: [Normal<V>; V],
     /// The other rows in the new coordinates.
-    rows: [SVector<f64, V>; M],
+    rows: [Normal<V>; M],
     /// x of u = 0.
     x0: SVector<f64, V>,
     active: ActiveSet,
@@ -175,21 +175,40 @@ struct Dual<'a, const V: usize, const M: usize> {
     u: SVector<f64, V>,
 }
 
+#[derive(Clone, Copy)]
+struct Normal<const V: usize> {
+    n: SVector<f64, V>,
+    length: f64,
+    /// How far its bound from above is at u = 0.
+    room: f64,
+}
+
 impl<'a, const V: usize, const M: usize> Dual<'a, V, M> {
     fn new(problem: &'a Problem<V, M>) -> Option<Self> {
-        let factor = problem.hessian.cholesky()?;
-        let inverse = factor
-            .l_dirty()
-            .solve_lower_triangular(&SMatrix::identity())?
-            .transpose();
-        let x0 = -(inverse * inverse.tr_mul(&problem.gradient));
-        let mut rows = [SVector::zeros(); M];
+        let inverse = inverse_of_factor(&problem.hessian)?;
+        // R⁻ᵀ, whose columns are the box rows.
+        let transform = |a: &SVector<f64, V>| {
+            let mut n = SVector::zeros();
+            for (column, a) in inverse.iter().zip(a) {
+                n += column * *a;
+            }
+            n
+        };
+        let shift = transform(&problem.gradient);
+        let x0 = SVector::from_fn(|i, _| -dot(&inverse[i], &shift));
+        let normal = |n: SVector<f64, V>, room: f64| Normal {
+            n,
+            length: dot(&n, &n).sqrt(),
+            room,
+        };
+        let sides = std::array::from_fn(|i| normal(inverse[i], problem.upper[i] - x0[i]));
+        let mut rows = [normal(SVector::zeros(), 0.0); M];
         for (transformed, row) in rows.iter_mut().zip(problem.rows()) {
-            *transformed = inverse.tr_mul(&row.a);
+            *transformed = normal(transform(&row.a), row.bound - dot(&row.a, &x0));
         }
         Some(Self {
             problem,
-            inverse,
+            sides,
             rows,
             x0,
             active: ActiveSet::default(),
@@ -202,7 +221,7 @@ impl<'a, const V: usize, const M: usize> Dual<'a, V, M> {
     }
 
     fn x(&self) -> SVector<f64, V> {
-        self.x0 + self.inverse * self.u
+        SVector::from_fn(|i, _| self.x0[i] + dot(&self.sides[i].n, &self.u))
     }
 
     /// Takes up what was active before, as far as it still exists and is independent.
@@ -266,13 +285,11 @@ impl<'a, const V: usize, const M: usize> Dual<'a, V, M> {
     }
 
     /// A row in the new coordinates, and the sign with which it bounds from above.
-    fn row(&self, side: Side) -> (SVector<f64, V>, f64) {
+    #[inline]
+    fn row(&self, side: Side) -> (&Normal<V>, f64) {
         match usize::from(side.row) {
-            i if i < V => (
-                self.inverse.row(i).transpose(),
-                if side.lower { -1.0 } else { 1.0 },
-            ),
-            i => (self.rows[i - V], 1.0),
+            i if i < V => (&self.sides[i], if side.lower { -1.0 } else { 1.0 }),
+            i => (&self.rows[i - V], 1.0),
         }
     }
 
@@ -287,24 +304,25 @@ impl<'a, const V: usize, const M: usize> Dual<'a, V, M> {
     fn room(&self, side: Side) -> f64 {
         match usize::from(side.row) {
             i if i < V && side.lower => self.x0[i] - self.problem.lower[i],
-            i if i < V => self.problem.upper[i] - self.x0[i],
-            i => self.problem.rows[i - V].bound - self.problem.rows[i - V].a.dot(&self.x0),
+            i if i < V => self.sides[i].room,
+            i => self.rows[i - V].room,
         }
     }
 
     /// The point that belongs to the multipliers, and how far each active row is from where it should be there.
     fn place(&mut self) {
         let n = self.active.len;
-        self.u = SVector::zeros();
+        let mut u = SVector::zeros();
         for k in 0..n {
             let (row, sign) = self.row(self.active.sides[k]);
-            self.u -= row * (sign * self.multipliers[k]);
+            u -= row.n * (sign * self.multipliers[k]);
         }
+        self.u = u;
         for k in 0..n {
             let side = self.active.sides[k];
             let (row, sign) = self.row(side);
             let soft = self.softness(side) * self.multipliers[k];
-            self.residuals[k] = self.room(side) - sign * row.dot(&self.u) + soft;
+            self.residuals[k] = self.room(side) - sign * dot(&row.n, &u) + soft;
         }
     }
 
@@ -315,7 +333,7 @@ impl<'a, const V: usize, const M: usize> Dual<'a, V, M> {
         active
             .take(self.active.len)
             .map(|(&side, residual)| {
-                residual.abs() / self.row(side).0.norm().max(f64::MIN_POSITIVE)
+                residual.abs() / self.row(side).0.length.max(f64::MIN_POSITIVE)
             })
             .fold(0.0, f64::max)
     }
@@ -329,25 +347,23 @@ impl<'a, const V: usize, const M: usize> Dual<'a, V, M> {
                 (worst, found) = (room / length, Some(side));
             }
         };
-        for i in 0..V {
-            let moved = self.inverse.row(i).transpose().dot(&self.u);
-            let length = self.inverse.row(i).norm();
+        for (i, row) in self.sides.iter().enumerate() {
+            let moved = dot(&row.n, &self.u);
             for lower in [true, false] {
                 let side = Side {
                     row: i as u8,
                     lower,
                 };
                 let sign = if lower { -1.0 } else { 1.0 };
-                look(side, self.room(side) - sign * moved, length);
+                look(side, self.room(side) - sign * moved, row.length);
             }
         }
-        for i in 0..self.problem.used {
+        for (i, row) in self.rows[..self.problem.used].iter().enumerate() {
             let side = Side {
                 row: (V + i) as u8,
                 lower: false,
             };
-            let row = &self.rows[i];
-            look(side, self.room(side) - row.dot(&self.u), row.norm());
+            look(side, row.room - dot(&row.n, &self.u), row.length);
         }
         found
     }
@@ -356,7 +372,8 @@ impl<'a, const V: usize, const M: usize> Dual<'a, V, M> {
         let n = self.active.len;
         self.active.sides[n] = side;
         self.multipliers[n] = 0.0;
-        self.residuals[n] = self.room(side) - self.row(side).1 * self.row(side).0.dot(&self.u);
+        let (row, sign) = self.row(side);
+        self.residuals[n] = self.room(side) - sign * dot(&row.n, &self.u);
         self.active.len = n + 1;
         self.factorise(n);
     }
@@ -376,16 +393,19 @@ impl<'a, const V: usize, const M: usize> Dual<'a, V, M> {
     fn factorise(&mut self, n: usize) {
         let side = self.active.sides[n];
         let (row, sign) = self.row(side);
-        let mut pivot = row.norm_squared() + self.softness(side);
+        let row = *row;
+        let mut pivot = row.length * row.length + self.softness(side);
+        // Each entry times its pivot.
+        let mut products = [0.0; ACTIVE_MAX];
         for k in 0..n {
             let (other, other_sign) = self.row(self.active.sides[k]);
-            let mut product = sign * other_sign * row.dot(&other);
-            for j in 0..k {
-                product -= self.factor[n][j] * self.factor[k][j] * self.pivots[j];
-            }
+            let product = sign * other_sign * dot(&row.n, &other.n);
+            let before = self.factor[k].iter().zip(&products).take(k);
+            let product = before.fold(product, |sum, (l, product)| sum - l * product);
             let entry = product / self.pivots[k];
+            products[k] = product;
             self.factor[n][k] = entry;
-            pivot -= entry * entry * self.pivots[k];
+            pivot -= entry * product;
         }
         // In exact arithmetic it is never smaller.
         self.pivots[n] = pivot.max(self.softness(side));
@@ -396,7 +416,7 @@ impl<'a, const V: usize, const M: usize> Dual<'a, V, M> {
         let n = self.active.len - 1;
         let side = self.active.sides[n];
         self.softness(side) == 0.0
-            && self.pivots[n] <= INDEPENDENT * self.row(side).0.norm_squared()
+            && self.pivots[n] <= INDEPENDENT * self.row(side).0.length.powi(2)
     }
 
     /// From the multipliers to those that minimise the dual on the active rows.
@@ -404,10 +424,8 @@ impl<'a, const V: usize, const M: usize> Dual<'a, V, M> {
         let n = self.active.len;
         let mut y = [0.0; ACTIVE_MAX];
         for k in 0..n {
-            y[k] = -self.residuals[k];
-            for j in 0..k {
-                y[k] -= self.factor[k][j] * y[j];
-            }
+            let before = self.factor[k].iter().zip(&y).take(k);
+            y[k] = before.fold(-self.residuals[k], |sum, (l, y)| sum - l * y);
         }
         for (y, pivot) in y.iter_mut().zip(&self.pivots).take(n) {
             *y /= pivot;
@@ -438,21 +456,66 @@ impl<'a, const V: usize, const M: usize> Dual<'a, V, M> {
                 return false;
             }
             let (row, sign) = self.row(side);
-            sum += row * (sign * p);
+            sum += row.n * (sign * p);
             bound += p * self.room(side);
-            size += p * row.norm();
+            size += p * row.length;
         }
         sum.norm() <= INEXACT_MAX * size && bound < -INEXACT_MAX * size
     }
 
     /// Solves Lᵀy = y on the first `n` rows.
     fn back_substitute(&self, y: &mut [f64; ACTIVE_MAX], n: usize) {
-        for k in (0..n).rev() {
-            for j in k + 1..n {
-                y[k] -= self.factor[j][k] * y[j];
+        for k in (1..n).rev() {
+            let known = y[k];
+            for (y, l) in y.iter_mut().zip(&self.factor[k]).take(k) {
+                *y -= l * known;
             }
         }
     }
+}
+
+/// R⁻¹ row by row, with H = RᵀR; `None` when H is not positive definite.
+///
+/// nalgebra's own solves this for any size, in many small pieces.
+#[inline]
+fn inverse_of_factor<const V: usize>(h: &SMatrix<f64, V, V>) -> Option<[SVector<f64, V>; V]> {
+    // L = Rᵀ column by column, with the reciprocals of its diagonal.
+    let mut l = [SVector::<f64, V>::zeros(); V];
+    let mut reciprocals = [0.0; V];
+    for j in 0..V {
+        let mut column = h.column(j).into_owned();
+        for earlier in &l[..j] {
+            column -= earlier * earlier[j];
+        }
+        if column[j] <= 0.0 || column[j].is_nan() {
+            return None;
+        }
+        reciprocals[j] = 1.0 / column[j].sqrt();
+        l[j] = column * reciprocals[j];
+    }
+    // Column i of L⁻¹ by forward substitution.
+    Some(std::array::from_fn(|i| {
+        let mut inverse = SVector::<f64, V>::zeros();
+        inverse[i] = 1.0;
+        for k in i..V {
+            let entry = inverse[k] * reciprocals[k];
+            for r in k + 1..V {
+                inverse[r] -= l[k][r] * entry;
+            }
+            inverse[k] = entry;
+        }
+        inverse
+    }))
+}
+
+/// In two sums, which do not wait for each other.
+#[inline]
+fn dot<const V: usize>(a: &SVector<f64, V>, b: &SVector<f64, V>) -> f64 {
+    let mut sums = [0.0; 2];
+    for i in 0..V {
+        sums[i % 2] += a[i] * b[i];
+    }
+    sums[0] + sums[1]
 }
 
 #[cfg(test)]
