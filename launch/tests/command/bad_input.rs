@@ -126,7 +126,7 @@ fn bad_launch_files_are_refused_at_their_line() {
             "tool_m_per_s = 0.8",
             "tool_m_per_s = 0.0",
             "tool_m_per_s",
-            "above 0",
+            "at least 0.001",
         ),
         (
             "fovy_deg = 34.0",
