@@ -42,7 +42,11 @@ fn motions_take_hardly_longer_than_they_must_and_an_arm_at_a_limit_rests() {
 fn a_tick_allocates_nothing_and_is_timed() {
     let scratch = Scratch::new("bench-tick");
     let path = scratch.write("launch.toml", scratch.good());
-    let output = run("bench tick {} --ticks 3000 --json -", &[&path]);
+    let programs = scratch.path("programs.json");
+    let output = run(
+        "bench tick {} --ticks 3000 --programs {} --json -",
+        &[&path, &programs],
+    );
     assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
     let found: Value = serde_json::from_slice(&output.stdout).expect("JSON and nothing else");
     assert_eq!(
@@ -52,6 +56,7 @@ fn a_tick_allocates_nothing_and_is_timed() {
     assert!(found["fk_jacobian_ns"].as_f64().expect("a number") > 0.0);
     for (part, quantiles) in [
         ("qp_us", &["p50", "p99"][..]),
+        ("plan_us", &["p50", "p99"]),
         ("tick_us", &["p50", "p99", "p999", "max"]),
     ] {
         let times: Vec<f64> = quantiles
@@ -59,5 +64,19 @@ fn a_tick_allocates_nothing_and_is_timed() {
             .map(|name| found[part][name].as_f64().expect("a number"))
             .collect();
         assert!(times[0] > 0.0 && times.is_sorted(), "{part}: {times:?}");
+    }
+    let programs = std::fs::read(programs).expect("the programs were written");
+    let programs: Vec<Value> = serde_json::from_slice(&programs).expect("JSON");
+    assert_eq!(programs.len(), 5000);
+    for program in &programs {
+        let numbers = |key: &str| -> Vec<f64> {
+            let values = program[key].as_array().expect("an array");
+            values.iter().filter_map(Value::as_f64).collect()
+        };
+        let (answer, lower, upper) = (numbers("answer"), numbers("lower"), numbers("upper"));
+        assert_eq!((answer.len(), numbers("hessian").len()), (7, 49));
+        for i in 0..7 {
+            assert!((lower[i] - 1e-6..=upper[i] + 1e-6).contains(&answer[i]));
+        }
     }
 }
