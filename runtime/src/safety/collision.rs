@@ -573,6 +573,33 @@ pub(crate) mod tests {
     }
 
     #[test]
+    fn two_moving_capsules_are_as_far_apart_as_they_are_in_the_base_frame() {
+        let collision = read(IIWA14_COLLISION).expect("valid");
+        let mut rng = Xoshiro256PlusPlus::seed_from_u64(2);
+        for _ in 0..200 {
+            let q = iiwa14()
+                .limits()
+                .map(|l| rng.random_range(l.lower..l.upper));
+            let around = collision.around(&iiwa14(), &q.into());
+            let in_base = |name: &str| {
+                let part = collision.parts.iter().find(|part| part.name == name);
+                let part = part.expect("a capsule");
+                let ends = part.capsule.ends;
+                Capsule {
+                    ends: ends.map(|end| around.frames.point(part.joints, &end)),
+                    ..part.capsule
+                }
+            };
+            for k in 0..6 {
+                let [capsule, other] = collision.names(k).map(in_base);
+                let solid = Solid::Capsule(other);
+                let expected_m = solid.gap_m(&solid.normal_to(&capsule), &capsule);
+                assert!((around.gaps_m[k] - expected_m).abs() < 1e-12, "pair {k}");
+            }
+        }
+    }
+
+    #[test]
     fn refusals_name_shape_and_place() {
         for (from, to, expected) in [
             (
