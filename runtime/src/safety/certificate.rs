@@ -40,7 +40,6 @@ const FIRST_S: f64 = 1.25e-4;
 const GROWTH: f64 = 0.4;
 
 /// What a stop could come near to, and what its samples' margins follow from.
-#[derive(Clone)]
 struct Watch<const N: usize> {
     /// Highest second derivatives along the stop: of the tool's position, m/s².
     place: Option<f64>,
@@ -58,14 +57,12 @@ impl<const N: usize> Watch<N> {
 }
 
 /// Capsules that a stop could move too fast: which, and the same for their velocity.
-#[derive(Clone)]
 struct Parts {
     fast: u64,
     jerks: [[f64; 2]; PARTS_MAX],
 }
 
 /// Pairs that a stop could bring together: which, the plane that stands between each, and the margin to it.
-#[derive(Clone)]
 struct Pairs {
     near: u64,
     normals: [Vector3<f64>; PAIRS_MAX],
@@ -114,7 +111,7 @@ impl<const N: usize> Certificate<N> {
             .fold(0.0, |t: f64, track| t.max(track.remaining_s()));
         let stride_s = (duration_s / STRIDES).max(2.0 * self.dt);
         let start = chain.frames(&positions(tracks, 0.0));
-        let watch = self.watch(chain, now, &start, old, tracks, stride_s);
+        let mut watch = self.watch(chain, now, &start, old, tracks, stride_s);
         if watch.is_idle() {
             return Ok(());
         }
@@ -126,27 +123,27 @@ impl<const N: usize> Certificate<N> {
             stride_s,
             first_s: stride_s,
         };
-        match self.walk(&walk, watch.clone()) {
+        match self.walk(&walk, &mut watch) {
             Err(LimitSet::TCP_SPEED | LimitSet::ARM_SPEED) => {
                 walk.first_s = FIRST_S.min(stride_s);
-                self.walk(&walk, watch)
+                watch.pairs.normals = now.normals;
+                self.walk(&walk, &mut watch)
             }
             other => other,
         }
     }
 
-    fn walk(&self, walk: &Walk<'_, N>, mut watch: Watch<N>) -> Result<(), LimitSet> {
+    fn walk(&self, walk: &Walk<'_, N>, watch: &mut Watch<N>) -> Result<(), LimitSet> {
         let mut sample = Sample {
             t: 0.0,
             until_next_s: walk.first_s,
-            stride_s: walk.stride_s,
         };
-        self.look(walk, &walk.start, &sample, &mut watch)?;
+        self.look(walk, &walk.start, &sample, watch)?;
         while sample.t < walk.duration_s {
             sample.t += sample.until_next_s;
             sample.until_next_s = (GROWTH * sample.t).clamp(walk.first_s, walk.stride_s);
             let frames = walk.chain.frames(&positions(walk.tracks, sample.t));
-            self.look(walk, &frames, &sample, &mut watch)?;
+            self.look(walk, &frames, &sample, watch)?;
         }
         Ok(())
     }
@@ -223,7 +220,7 @@ impl<const N: usize> Certificate<N> {
     ) -> Result<(), LimitSet> {
         let chain = walk.chain;
         if let Some(acceleration) = watch.place {
-            let margin_m = margin(acceleration, sample.stride_s);
+            let margin_m = margin(acceleration, walk.stride_s);
             self.look_at_place(&self.place(chain, frames), margin_m)?;
         }
         let dq = || velocities(walk.tracks, sample.t);
@@ -299,7 +296,6 @@ struct Sample {
     t: f64,
     /// Samples are further apart the later they are, up to the stride.
     until_next_s: f64,
-    stride_s: f64,
 }
 
 impl Sample {

@@ -180,9 +180,13 @@ impl<const N: usize> Safety<N> {
             return Err(NotAtRest);
         }
         self.mode = mode;
-        let tool = mode.limits(&self.tool);
-        (self.certificate.tool, self.steering.tool) = (tool, tool);
+        self.keep(mode.limits(&self.tool));
         Ok(())
+    }
+
+    /// From now on these limits of the tool count.
+    pub(super) fn keep(&mut self, tool: ToolLimits) {
+        (self.certificate.tool, self.steering.tool) = (tool, tool);
     }
 
     /// What was commanded last; `None` until armed.
@@ -267,8 +271,7 @@ impl<const N: usize> Safety<N> {
         self.lag = Lag::default();
         self.widened = None;
         self.certificate.collision.yield_nothing();
-        let tool = self.mode.limits(&self.tool);
-        (self.certificate.tool, self.steering.tool) = (tool, tool);
+        self.keep(self.mode.limits(&self.tool));
         for i in 0..N {
             if !(measured.q[i].is_finite() && measured.dq[i].is_finite()) {
                 return Err(Fault::EncoderNotFinite { joint: i as u8 });

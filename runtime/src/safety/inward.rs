@@ -62,12 +62,10 @@ impl<const N: usize> Safety<N> {
         widened.workspace_m = widened.workspace_m.min(needs_m);
         let apart = self.certificate.collision.yield_at(&self.chain, q, ROOM_M);
         let inside = apart && widened.workspace_m == 0.0 && widened.limits == self.limits;
-        let tool = ToolLimits {
+        self.keep(ToolLimits {
             workspace: tool.workspace.grown_by(widened.workspace_m),
             ..tool
-        };
-        self.certificate.tool = tool;
-        self.steering.tool = tool;
+        });
         let ended = inside && self.stop_keeps_limits(tracks, q);
         self.widened = (!ended).then_some(widened);
     }

@@ -32,8 +32,8 @@ const SPEED_SOFTNESS: f64 = 1e-3;
 /// below the tick rate.
 const APPROACH_MAX_PER_S: f64 = 100.0;
 const APPROACH_MAX_PER_TICK: f64 = 0.1;
-/// This far inside the borders the rows begin, and this far below the speed limits, m/s or rad/s: the certificate needs room for what
-/// happens between its samples, and where it has none it lets nothing move.
+/// This far inside the borders the rows begin, and this far below the speed limits, m/s or rad/s: the certificate needs
+/// room for what happens between its samples, and where it has none it lets nothing move.
 const CLEARANCE_M: f64 = 3e-4;
 const SPEED_CLEARANCE: f64 = 5e-5;
 
@@ -150,7 +150,8 @@ impl Steering {
         state: &CommandState<N>,
         keep: &mut impl FnMut(Row<N>, LimitSet),
     ) {
-        let motion = Motion::of(j, state);
+        let bias = bias_acceleration(j, &state.dq);
+        let motion = Motion::of(j, &bias, state, LINEAR);
         let p = self.t_task_base.transform_point(&(*tip).into()).coords;
         let workspace = &self.tool.workspace;
         let (lower, upper) = (workspace.lower(), workspace.upper());
@@ -174,7 +175,7 @@ impl Steering {
                 below,
             );
         }
-        let turning = Motion::turning(j, state);
+        let turning = Motion::of(j, &bias, state, ANGULAR);
         for (motion, most) in [
             (&motion, self.tool.speed_m_per_s),
             (&turning, self.tool.rotation_rad_per_s),
@@ -200,7 +201,7 @@ impl Steering {
             for end in &part.capsule.ends {
                 let point = around.frames.point(part.joints, end);
                 let j = chain.jacobian_at(&around.frames, 0..part.joints, &point);
-                let motion = Motion::of(&j, state);
+                let motion = Motion::of_point(&j, state);
                 let turning = (j.fixed_rows::<3>(3) * state.dq.0).norm();
                 let speed = motion.velocity.norm() + part.capsule.radius_m * turning;
                 let room = self.tool.capsules_m_per_s - SPEED_CLEARANCE - speed;
@@ -227,8 +228,8 @@ impl Steering {
             for (end, room_m) in pair.capsule.ends.iter().zip(rooms_m) {
                 let point = frames.point(pair.joints.end, end);
                 let j = chain.jacobian_at(frames, pair.joints.clone(), &point);
-                let row =
-                    self.approach(&Motion::of(&j, state), &toward, room_m, COLLISION_SOFTNESS);
+                let motion = Motion::of_point(&j, state);
+                let row = self.approach(&motion, &toward, room_m, COLLISION_SOFTNESS);
                 keep(row, LimitSet::COLLISION);
             }
         }
@@ -243,7 +244,7 @@ impl Steering {
             .try_normalize(f64::MIN_POSITIVE)
             .unwrap_or_else(Vector3::zeros);
         Row {
-            a: motion.linear.tr_mul(&along),
+            a: motion.rows.tr_mul(&along),
             bound: p_per_s * p_per_s * room - 2.0 * p_per_s * along.dot(&motion.acceleration),
             softness: SPEED_SOFTNESS,
         }
@@ -260,7 +261,7 @@ impl Steering {
         let p_per_s = self.approach_per_s;
         let (square, cube) = (p_per_s * p_per_s, p_per_s * p_per_s * p_per_s);
         Row {
-            a: motion.linear.tr_mul(toward),
+            a: motion.rows.tr_mul(toward),
             bound: cube * (room_m - CLEARANCE_M)
                 - 3.0 * square * toward.dot(&motion.velocity)
                 - 3.0 * p_per_s * toward.dot(&motion.acceleration),
@@ -274,32 +275,34 @@ fn nearest<const N: usize>(ranges: &[Range; N], jerk: &SVector<f64, N>) -> SVect
     SVector::from_fn(|i, _| jerk[i].max(ranges[i].least).min(ranges[i].most))
 }
 
-/// How a point moves: m/s, m/s², and per rad of each joint, base frame.
+/// The first of a Jacobian's rows for a point and for its rotation.
+const LINEAR: usize = 0;
+const ANGULAR: usize = 3;
+
+/// How a point moves, m/s and m/s², or turns, rad/s and rad/s², and what each joint adds to that; base frame.
 struct Motion<const N: usize> {
     velocity: Vector3<f64>,
     acceleration: Vector3<f64>,
-    linear: SMatrix<f64, 3, N>,
+    rows: SMatrix<f64, 3, N>,
 }
 
 impl<const N: usize> Motion<N> {
-    /// The same for a rotation, rad/s and rad/s².
-    fn turning(j: &SMatrix<f64, 6, N>, state: &CommandState<N>) -> Self {
-        let linear = j.fixed_rows::<3>(3).into_owned();
-        let bias = bias_acceleration(j, &state.dq);
+    /// `bias` is the acceleration while no joint accelerates.
+    fn of(
+        j: &SMatrix<f64, 6, N>,
+        bias: &Vector6<f64>,
+        state: &CommandState<N>,
+        first_row: usize,
+    ) -> Self {
+        let rows = j.fixed_rows::<3>(first_row).into_owned();
         Self {
-            velocity: linear * state.dq.0,
-            acceleration: linear * state.ddq.0 + bias.fixed_rows::<3>(3),
-            linear,
+            velocity: rows * state.dq.0,
+            acceleration: rows * state.ddq.0 + bias.fixed_rows::<3>(first_row),
+            rows,
         }
     }
 
-    fn of(j: &SMatrix<f64, 6, N>, state: &CommandState<N>) -> Self {
-        let linear = j.fixed_rows::<3>(0).into_owned();
-        let bias = bias_acceleration(j, &state.dq);
-        Self {
-            velocity: linear * state.dq.0,
-            acceleration: linear * state.ddq.0 + bias.fixed_rows::<3>(0),
-            linear,
-        }
+    fn of_point(j: &SMatrix<f64, 6, N>, state: &CommandState<N>) -> Self {
+        Self::of(j, &bias_acceleration(j, &state.dq), state, LINEAR)
     }
 }
