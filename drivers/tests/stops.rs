@@ -137,7 +137,7 @@ fn an_arm_that_is_held_back_stops_pressing_and_goes_on_when_cleared() {
 
     let step = bench.tick(Some(Request::ClearFault));
     let (command, _, _) = step.command.expect("power is back");
-    assert_eq!(command, step.measured.expect("read").q);
+    assert_eq!(command, step.measured().expect("read").q);
     bench.tick(Some(at_height(0.1)));
     for _ in 0..2_000 {
         let step = bench.tick(None);

@@ -38,6 +38,8 @@ pub enum Command {
     Bin(BinArgs),
     /// Simulate episodes and keep them as training data.
     CollectSim(CollectArgs),
+    /// Feed a recorded episode to the controller and demand the same answers, bit for bit.
+    Replay(ReplayArgs),
     /// Inspect policies.
     #[command(subcommand)]
     Policy(PolicyCommand),
@@ -227,6 +229,25 @@ pub struct CollectArgs {
     pub json: Option<PathBuf>,
     #[command(flatten)]
     pub worker: WorkerArgs,
+}
+
+const REPLAY_EXAMPLES: &str = "\
+Examples:
+  visuomotor replay episodes/1763662800-1.mcap
+  visuomotor replay episodes/1763662800-1.mcap --json - | jq .identical
+
+Everything that a tick depended on is in the episode, the launch file and the robot description too. Exit code 1 when a
+tick differs, or when records are missing; JSON: ticks, identical, first_difference {tick, field, recorded, replayed},
+skipped (ticks before the controller's state is known), recorded_by (version and commit).";
+
+#[derive(Debug, Args)]
+#[command(after_help = REPLAY_EXAMPLES)]
+pub struct ReplayArgs {
+    /// The recorded episode, an MCAP file.
+    pub episode: PathBuf,
+    /// Write the findings as JSON; `-` is standard output, and then nothing else is printed there.
+    #[arg(long, value_name = "FILE")]
+    pub json: Option<PathBuf>,
 }
 
 /// Who may be near the arm.

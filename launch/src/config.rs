@@ -204,6 +204,19 @@ impl LaunchFile {
         Self::parse(Source::read(path)?)
     }
 
+    /// What a recorded episode says of the robot and its task; the scene is not needed any more.
+    ///
+    /// # Errors
+    /// When this program's launch files have other keys.
+    pub fn recorded(source: Source) -> Result<Self, InputError> {
+        let mut file = Self::parse(source)?;
+        #[cfg(feature = "sim")]
+        {
+            file.tables.scene = None;
+        }
+        Ok(file)
+    }
+
     fn parse(source: Source) -> Result<Self, InputError> {
         let tables = toml::from_str(&source.text)
             .map_err(|error| source.error_at(error.span(), error.message()))?;
@@ -241,6 +254,14 @@ impl<const N: usize> Launch<N> {
     /// # Errors
     /// On the first thing that a person has to change; see [`InputError`].
     pub fn new(file: LaunchFile) -> Result<Self, InputError> {
+        Self::with_urdf(file, |path| std::fs::read_to_string(path))
+    }
+
+    /// The same with a robot description from elsewhere than the file that is named.
+    pub fn with_urdf(
+        file: LaunchFile,
+        urdf: impl FnOnce(&Path) -> std::io::Result<String>,
+    ) -> Result<Self, InputError> {
         let LaunchFile { source, mut tables } = file;
         let directory = source.path.parent().unwrap_or(Path::new("")).to_owned();
         tables.robot.urdf = directory.join(&tables.robot.urdf);
@@ -255,7 +276,7 @@ impl<const N: usize> Launch<N> {
         #[cfg(feature = "sim")]
         let scene = scene(&source, &tables)?;
         let robot = tables.robot.of_joints::<N>(&source)?;
-        let urdf_text = std::fs::read_to_string(&robot.urdf).map_err(|error| {
+        let urdf_text = urdf(&robot.urdf).map_err(|error| {
             let urdf = robot.urdf.display();
             source.error_in("robot.urdf", format!("{urdf} cannot be read: {error}"))
         })?;

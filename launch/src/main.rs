@@ -43,6 +43,7 @@ mod progress;
 mod quantiles;
 #[cfg(feature = "sim")]
 mod recording;
+mod replay;
 #[cfg(feature = "sim")]
 mod report;
 #[cfg(feature = "sim")]
@@ -90,6 +91,7 @@ fn dispatch(command: &Command) -> Result<Grade, CommandError> {
         Command::Bin(args) => bin::run(args),
         Command::CollectSim(args) => collect_sim::run(args),
         Command::Policy(PolicyCommand::Check(args)) => policy_check::run(args),
+        Command::Replay(args) => replay::run(args),
         Command::FuzzSafety(args) => fuzz::run(args),
         Command::Bench(BenchCommand::Tick(args)) => bench_tick::run(args),
         Command::Bench(BenchCommand::Ik(args)) => bench_ik::run(args),
@@ -106,6 +108,7 @@ fn dispatch(command: &Command) -> Result<Grade, CommandError> {
         Command::Bin(args) => (&args.launch, &args.policy),
         Command::CollectSim(args) => (&args.launch, &args.policy),
         Command::Policy(PolicyCommand::Check(args)) => return policy_check::run(args),
+        Command::Replay(args) => return replay::run(args),
         Command::FuzzSafety(args) => return fuzz::run(args),
         Command::Bench(BenchCommand::Tick(args)) => return bench_tick::run(args),
         Command::Bench(BenchCommand::Ik(args)) => return bench_ik::run(args),

@@ -179,6 +179,30 @@ impl<const N: usize> Controller<N> {
         self.phase
     }
 
+    /// Makes a new controller the one that recorded `last`, as far as the ticks after it can tell; false where it cannot
+    /// become that. It can after a hold at rest, when the next tick re-arms.
+    pub fn resume(&mut self, last: &Step<N>) -> bool {
+        let (Ok(state), None) = (last.inputs.arm, last.inputs.write_error) else {
+            return false;
+        };
+        let now = last.due + last.jitter;
+        let same = last.phase == Phase::Hold
+            && last.is_stopped()
+            && self.safety.set_mode(last.mode).is_ok()
+            && self.setpoint.reset(now, last.reference).is_ok();
+        self.phase = last.phase;
+        self.resting = true;
+        self.goal = last.goal;
+        self.fingers = last
+            .command
+            .map_or(Fingers::Open, |(_, _, fingers)| fingers);
+        self.newest = Some(state);
+        self.wrote_at = now;
+        self.counters = last.counters;
+        self.tick = last.tick + 1;
+        same
+    }
+
     pub fn step(&mut self, tick: Tick, inputs: Inputs<N>) -> Outputs<N> {
         let now = tick.due + tick.jitter;
         self.counters.missed_ticks += tick.missed;
@@ -218,7 +242,7 @@ impl<const N: usize> Controller<N> {
             self.on(Event::Inside);
             self.begin_at(now, &command.q);
         }
-        let step = self.record(tick, inputs.arm.ok(), reference.pose, &verdict, report);
+        let step = self.record(tick, inputs, reference.pose, &verdict, report);
         self.tick += 1;
         let outputs = Outputs {
             verdict,
@@ -245,7 +269,7 @@ impl<const N: usize> Controller<N> {
     /// Whether what is commanded rests. Where nothing is, the encoders must say so, and now: an arm without power moves as
     /// its brakes let it.
     fn is_at_rest(&self, now: Instant, outputs: &Outputs<N>) -> bool {
-        match (outputs.verdict, outputs.step.measured) {
+        match (outputs.verdict, outputs.step.measured()) {
             (Verdict::Move(_), _) => outputs.step.is_stopped(),
             (Verdict::Stop(_), None) => false,
             (Verdict::Stop(_), Some(state)) => {
@@ -463,7 +487,8 @@ impl<const N: usize> Controller<N> {
 
     /// While `arming`, the command is the measured pose itself.
     fn command(&mut self, reference: &TcpReference, arming: bool) -> (Verdict<N>, SafetyReport) {
-        if self.phase.is_without_power() {
+        // Idle here: what was to be armed could not be, and an old command is not to be gone on with.
+        if self.phase.is_without_power() || self.phase == Phase::Idle {
             self.safety.disarm();
         }
         let Some(command) = self.safety.command() else {
@@ -522,7 +547,7 @@ impl<const N: usize> Controller<N> {
     fn record(
         &self,
         tick: Tick,
-        measured: Option<ArmState<N>>,
+        inputs: Inputs<N>,
         reference: TcpPose,
         verdict: &Verdict<N>,
         report: SafetyReport,
@@ -537,9 +562,10 @@ impl<const N: usize> Controller<N> {
             tick: self.tick,
             due: tick.due,
             jitter: tick.jitter,
+            missed: tick.missed,
+            inputs,
             phase: self.phase,
             mode: self.safety.mode(),
-            measured,
             command,
             stop,
             reference,

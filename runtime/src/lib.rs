@@ -25,6 +25,7 @@ pub mod observation;
 pub mod phase;
 pub mod policy;
 pub mod realtime;
+pub mod replay;
 pub mod safety;
 pub mod setpoint;
 pub mod step;

@@ -1,7 +1,8 @@
 //! The record of one tick: everything that the tick read, decided and sent, in one `Copy` value for the ring.
 
 use crate::arm::{ArmState, Fingers};
-use crate::clock::{Duration, Instant};
+use crate::clock::{Duration, Instant, Tick};
+use crate::controller::Inputs;
 use crate::fault::Fault;
 use crate::observation::TcpPose;
 use crate::phase::Phase;
@@ -15,10 +16,11 @@ pub struct Step<const N: usize> {
     pub due: Instant,
     /// Wake-up minus deadline.
     pub jitter: Duration,
+    /// Deadlines since the last tick that were skipped.
+    pub missed: u64,
+    pub inputs: Inputs<N>,
     pub phase: Phase,
     pub mode: OperatingMode,
-    /// `None` when the read failed.
-    pub measured: Option<ArmState<N>>,
     /// `None` when nothing was sent but a stop.
     pub command: Option<(JointPositions<N>, JointVelocities<N>, Fingers)>,
     /// What the drives were asked for instead of a command.
@@ -35,6 +37,20 @@ pub struct Step<const N: usize> {
 }
 
 impl<const N: usize> Step<N> {
+    /// When the tick ran; with [`Step::inputs`] all that it depended on.
+    pub fn time(&self) -> Tick {
+        Tick {
+            due: self.due,
+            jitter: self.jitter,
+            missed: self.missed,
+        }
+    }
+
+    /// `None` when the read failed.
+    pub fn measured(&self) -> Option<ArmState<N>> {
+        self.inputs.arm.ok()
+    }
+
     /// Whether a stop has come to its end; false while the arm is free to move, even where it does not.
     pub fn is_stopped(&self) -> bool {
         self.stop.is_some() || self.report.intervention == Intervention::Stopped

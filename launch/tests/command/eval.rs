@@ -194,7 +194,7 @@ fn recordings_hold_every_decision_and_commands_within_the_limits() {
 
         // Every tick is there, and from the first command on the arm is asked for nothing that it cannot do.
         let first = &episode.steps[0];
-        let measured = first.measured.expect("read").q;
+        let measured = first.measured().expect("read").q;
         assert_eq!(first.command.expect("sent").0, measured, "{name}");
         for pair in episode.steps.windows(2) {
             assert_eq!(pair[1].tick, pair[0].tick + 1, "{name}");

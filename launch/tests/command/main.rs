@@ -4,5 +4,6 @@ mod bad_input;
 mod bench;
 mod eval;
 mod fuzz;
+mod replay;
 mod robots;
 mod scratch;

@@ -60,6 +60,11 @@ pub fn encode<M: Field>(message: &M, buffer: &mut Vec<u8>) {
     message.encode(&mut Encoder { buffer });
 }
 
+/// A field more at the end of a message.
+pub fn append<F: Field>(field: &F, message: &mut Vec<u8>) {
+    field.encode(&mut Encoder { buffer: message });
+}
+
 pub fn decode<M: Field>(bytes: &[u8]) -> Result<M, CdrError> {
     let body = bytes
         .strip_prefix(&ENCAPSULATION)

@@ -2,6 +2,7 @@
 //!
 //! Not responsible for bytes ([`super::cdr`]) or for the messages' layout ([`super::messages`]).
 
+use super::inputs;
 use super::messages::{self, Header, JointState, Point, Pose, PoseStamped, Quaternion, Time};
 use super::records::{DecisionRecord, Ending, Losses, ObservationRecord, Outcome};
 use crate::action::{Action, Verb};
@@ -102,7 +103,7 @@ fn from_tcp_pose(pose: &messages::TcpPose) -> TcpPose {
 }
 
 /// One of `all`, by the number that a message has for it.
-fn by_code<T: Copy>(
+pub(super) fn by_code<T: Copy>(
     field: &'static str,
     number: u8,
     all: &[T],
@@ -125,7 +126,15 @@ fn from_category(category: Option<StopCategory>) -> u8 {
     category.map_or(NO_STOP, |category| category as u8)
 }
 
-fn category(field: &'static str, code: u8) -> Result<Option<StopCategory>, ConvertError> {
+pub(super) fn mode(field: &'static str, code: u8) -> Result<OperatingMode, ConvertError> {
+    let modes = [OperatingMode::Automatic, OperatingMode::Manual];
+    by_code(field, code, &modes, |x| x as u8)
+}
+
+pub(super) fn category(
+    field: &'static str,
+    code: u8,
+) -> Result<Option<StopCategory>, ConvertError> {
     let categories = [StopCategory::Zero, StopCategory::One, StopCategory::Two];
     match code {
         NO_STOP => Ok(None),
@@ -298,8 +307,8 @@ pub fn step<const N: usize>(step: &Step<N>) -> messages::Step {
         tick: step.tick,
         jitter_ns: step.jitter.as_ticks(),
         phase: step.phase.code(),
-        measured: step.measured.is_some(),
-        aperture: step.measured.map_or(0.0, |state| state.aperture_m),
+        measured: step.measured().is_some(),
+        aperture: step.measured().map_or(0.0, |state| state.aperture_m),
         commanded: step.command.is_some(),
         fingers: step
             .command
@@ -317,6 +326,7 @@ pub fn step<const N: usize>(step: &Step<N>) -> messages::Step {
         counters: counters(&step.counters),
         latched: from_category(step.phase.latched()),
         mode: step.mode as u8,
+        inputs: inputs::message(step),
     }
 }
 
@@ -333,29 +343,30 @@ pub fn from_step<const N: usize>(
         Intervention::Stopping,
         Intervention::Stopped,
     ];
-    let modes = [OperatingMode::Automatic, OperatingMode::Manual];
     let verdict = &message.verdict;
+    let arm = match (message.measured, measured) {
+        (false, _) => None,
+        (true, None) => {
+            return Err(ConvertError::Missing {
+                topic: "/joint_states",
+            });
+        }
+        (true, Some(state)) => Some(ArmState {
+            sampled_at: instant(&state.header.stamp),
+            q: JointPositions(joints(&state.position)?),
+            dq: JointVelocities(joints(&state.velocity)?),
+            tau: JointTorques(joints(&state.effort)?),
+            aperture_m: message.aperture,
+        }),
+    };
     Ok(Step {
         tick: message.tick,
         due: instant(&message.stamp),
         jitter: Duration::from_ticks(message.jitter_ns),
         phase: phase(message)?,
-        mode: by_code("mode", message.mode, &modes, |x| x as u8)?,
-        measured: match (message.measured, measured) {
-            (false, _) => None,
-            (true, None) => {
-                return Err(ConvertError::Missing {
-                    topic: "/joint_states",
-                });
-            }
-            (true, Some(state)) => Some(ArmState {
-                sampled_at: instant(&state.header.stamp),
-                q: JointPositions(joints(&state.position)?),
-                dq: JointVelocities(joints(&state.velocity)?),
-                tau: JointTorques(joints(&state.effort)?),
-                aperture_m: message.aperture,
-            }),
-        },
+        missed: message.inputs.missed,
+        inputs: inputs::from_message(&message.inputs, arm)?,
+        mode: mode("mode", message.mode)?,
         command: match (message.commanded, commanded) {
             (false, _) => None,
             (true, None) => {
@@ -541,9 +552,11 @@ mod tests {
                 topic: "/joint_states"
             }
         );
-        let good = || messages::Step {
-            measured: false,
-            ..good()
+        let good = || {
+            let mut message = good();
+            message.measured = false;
+            message.inputs.read_error = 0;
+            message
         };
         assert!(from_step::<7>(&good(), None, None).is_ok());
         let unknown = |field, number| ConvertError::UnknownCode { field, number };

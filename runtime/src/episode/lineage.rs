@@ -11,7 +11,7 @@ use std::str::FromStr;
 
 /// Version of the layout of topics, messages and metadata. It grows whenever a reader must know the difference; older
 /// versions are still read.
-pub const SCHEMA_VERSION: u32 = 2;
+pub const SCHEMA_VERSION: u32 = 3;
 
 pub type TextMap = BTreeMap<String, String>;
 

@@ -201,6 +201,29 @@ messages! {
         latched: u8,
         /// Operating mode: 0 automatic, 1 manual with reduced speed.
         mode: u8,
+        inputs: Inputs,
+    }
+
+    /// With the arm's state and the tick's time, everything that the tick depended on.
+    visuomotor_msgs/Inputs {
+        /// Deadlines since the last tick that were skipped.
+        missed: u64,
+        /// Why the arm was not read: 0 no answer, 1 malformed answer, 2 drive fault; 255 when it was.
+        read_error: u8,
+        /// The drive's code.
+        read_code: u32,
+        /// Why the last tick's command was not sent, in the same numbers.
+        write_error: u8,
+        write_code: u32,
+        /// Whether a decision of the policy came; its stamp is the tick's.
+        decided: bool,
+        decision: Action,
+        /// 0 hold, 1 approach, 2 start policy, 3 re-arm, 4 set mode, 5 stop, 6 clear fault, 7 recover, 8 end; 255 for none.
+        request: u8,
+        /// The mode or the stop category that was asked for.
+        request_number: u8,
+        /// The pose that was asked for: x, y, z, yaw.
+        request_values: [f64; 4],
     }
 
     /// What the policy was shown.

@@ -11,6 +11,8 @@
 mod cdr;
 mod convert;
 mod file;
+mod fingerprint;
+mod inputs;
 mod lineage;
 mod messages;
 mod older;
@@ -22,6 +24,7 @@ mod samples;
 mod writer;
 
 pub use file::EpisodeFile;
+pub use fingerprint::Fingerprint;
 pub use lineage::{
     Clock, ClockSource, Code, Header, JointNames, Origin, PolicyIdentity, Robot, SCHEMA_VERSION,
     Scene, Sha256, TextMap,

@@ -1,10 +1,11 @@
 //! What older versions of the schema wrote, as messages of the present one.
 //!
-//! Version 1 had no operating mode and no refused requests, only stops of category 2, and one number for "a stop is
-//! latched", whether the arm still moved or not.
+//! Version 2 did not say what a tick depended on besides the arm's state: such episodes cannot be replayed. Version 1 had
+//! no operating mode and no refused requests, only stops of category 2, and one number for "a stop is latched", whether
+//! the arm still moved or not.
 
 use super::cdr::{self, CdrError};
-use super::messages::Step;
+use super::messages::{Inputs, Step};
 use super::{Header, TextMap};
 use std::collections::BTreeMap;
 
@@ -12,14 +13,29 @@ const STOPPED: u8 = 4;
 const NONE: u8 = 255;
 const CATEGORY_TWO: u8 = 2;
 
+/// Fields that later versions have more stand at the end.
 pub fn step(data: &[u8], metadata: &BTreeMap<String, TextMap>) -> Result<Step, CdrError> {
-    if Header::schema_version(metadata) != Some(1) {
+    let version = Header::schema_version(metadata);
+    if !matches!(version, Some(1 | 2)) {
         return cdr::decode(data);
     }
-    // What version 2 has more stands at the end: a u64, a category, a mode.
-    const MORE: [u8; 10] = [0, 0, 0, 0, 0, 0, 0, 0, NONE, 0];
-    let mut step: Step = cdr::decode(&[data, &MORE].concat())?;
-    if step.phase == STOPPED {
+    let mut data = data.to_vec();
+    if version == Some(1) {
+        cdr::append(&0_u64, &mut data);
+        cdr::append(&NONE, &mut data);
+        cdr::append(&0_u8, &mut data);
+    }
+    let unknown = Inputs {
+        write_error: NONE,
+        request: NONE,
+        ..Inputs::default()
+    };
+    cdr::append(&unknown, &mut data);
+    let mut step: Step = cdr::decode(&data)?;
+    if step.measured {
+        step.inputs.read_error = NONE;
+    }
+    if version == Some(1) && step.phase == STOPPED {
         step.latched = CATEGORY_TWO;
     }
     Ok(step)
@@ -27,9 +43,12 @@ pub fn step(data: &[u8], metadata: &BTreeMap<String, TextMap>) -> Result<Step, C
 
 #[cfg(test)]
 mod tests {
+    use crate::arm::ArmError;
+    use crate::controller::Inputs;
     use crate::episode::{Episode, samples};
     use crate::phase::Phase;
     use crate::safety::{OperatingMode, StopCategory};
+    use crate::step::Step;
 
     #[test]
     fn a_file_of_version_1_is_read() {
@@ -48,7 +67,29 @@ mod tests {
             ][i as usize % 5];
             expected.mode = OperatingMode::Automatic;
             expected.counters.refused_requests = 0;
-            assert_eq!(step, expected);
+            assert_eq!(step, without_inputs(expected));
+        }
+    }
+
+    #[test]
+    fn a_file_of_version_2_is_read() {
+        let file = include_bytes!("../../tests/episode_of_schema_2.mcap");
+        let episode = Episode::<7>::read(&file[..]).unwrap();
+        assert_eq!(episode.header.origin.schema_version, 2);
+        let expected = (0..35).map(|i| without_inputs(samples::step(i)));
+        assert!(episode.steps.into_iter().eq(expected));
+    }
+
+    fn without_inputs(step: Step<7>) -> Step<7> {
+        Step {
+            missed: 0,
+            inputs: Inputs {
+                arm: step.inputs.arm.map_err(|_| ArmError::NoAnswer),
+                write_error: None,
+                decision: None,
+                request: None,
+            },
+            ..step
         }
     }
 }

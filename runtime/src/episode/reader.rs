@@ -280,7 +280,7 @@ mod tests {
             f64::MAX,
         ];
         let mut step = samples::step(0);
-        step.measured.as_mut().unwrap().q = odd.into();
+        step.inputs.arm.as_mut().unwrap().q = odd.into();
         step.command.as_mut().unwrap().1 = odd.into();
         step.reference.yaw_rad = odd[2];
         let mut decision = samples::decision(0);
@@ -299,7 +299,7 @@ mod tests {
         let episode = Episode::<7>::read(&file.into_inner()[..]).unwrap();
         let bits = |values: [f64; 7]| values.map(f64::to_bits);
         let got = &episode.steps[0];
-        assert_eq!(bits(got.measured.unwrap().q.0.into()), bits(odd));
+        assert_eq!(bits(got.measured().unwrap().q.0.into()), bits(odd));
         assert_eq!(bits(got.command.unwrap().1.0.into()), bits(odd));
         assert_eq!(got.reference.yaw_rad.to_bits(), odd[2].to_bits());
         assert_eq!(

@@ -2,9 +2,10 @@
 
 use super::*;
 use crate::action::{Action, Verb};
-use crate::arm::{ArmState, Fingers};
+use crate::arm::{ArmError, ArmState, Fingers};
 use crate::camera::{Frame, Image};
 use crate::clock::{Duration, Instant};
+use crate::controller::{Inputs, Request};
 use crate::fault::Fault;
 use crate::observation::{GripperObservation, TcpPose};
 use crate::phase::Phase;
@@ -88,18 +89,13 @@ pub fn step(i: u64) -> Step<7> {
             Phase::Ending,
             Phase::Inward,
         ][i as usize % 9],
+        missed: i % 3,
+        inputs: inputs(i),
         mode: if i.is_multiple_of(5) {
             OperatingMode::Manual
         } else {
             OperatingMode::Automatic
         },
-        measured: (i % 7 != 1).then(|| ArmState {
-            sampled_at: Instant::from_ticks(i * 1_000_000 + 17),
-            q: joints(0.1).into(),
-            dq: joints(0.2).into(),
-            tau: joints(0.3).into(),
-            aperture_m: x + 0.01,
-        }),
         command: (i % 7 != 2).then(|| {
             let fingers = if i.is_multiple_of(2) {
                 Fingers::Open
@@ -132,6 +128,45 @@ pub fn step(i: u64) -> Step<7> {
             refused_requests: i + 6,
             dropped_frames: u64::MAX,
         },
+    }
+}
+
+fn inputs(i: u64) -> Inputs<7> {
+    let x = i as f64 * 1e-3;
+    let joints = |offset: f64| std::array::from_fn(|joint| x + offset + joint as f64);
+    let errors = [
+        ArmError::NoAnswer,
+        ArmError::Malformed,
+        ArmError::Drive {
+            code: 0xbad + i as u32,
+        },
+    ];
+    let requests = [
+        None,
+        Some(Request::Hold),
+        Some(Request::Approach(tcp_pose(x + 2.0))),
+        Some(Request::StartPolicy),
+        Some(Request::Rearm),
+        Some(Request::SetMode(OperatingMode::Manual)),
+        Some(Request::Stop(StopCategory::One)),
+        Some(Request::ClearFault),
+        Some(Request::Recover),
+        Some(Request::End),
+    ];
+    Inputs {
+        arm: match i % 7 {
+            1 => Err(errors[i as usize / 7 % 3]),
+            _ => Ok(ArmState {
+                sampled_at: Instant::from_ticks(i * 1_000_000 + 17),
+                q: joints(0.1).into(),
+                dq: joints(0.2).into(),
+                tau: joints(0.3).into(),
+                aperture_m: x + 0.01,
+            }),
+        },
+        write_error: (i % 4 == 3).then_some(errors[i as usize / 4 % 3]),
+        decision: (i % 5 == 2).then(|| decision(i).decision),
+        request: requests[i as usize % requests.len()],
     }
 }
 

@@ -144,7 +144,7 @@ impl<W: Write + Seek> EpisodeWriter<W> {
         }
         let (at, sequence) = (step.due, step.tick as u32);
         let joints = &mut self.joint_state;
-        if let Some(state) = &step.measured {
+        if let Some(state) = &step.measured() {
             convert::set_joint_state(
                 joints,
                 state.sampled_at,

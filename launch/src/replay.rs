@@ -1,0 +1,121 @@
+//! `visuomotor replay`: a recorded episode once more through today's controller.
+//!
+//! Responsible for making the controller from what the episode says of itself, and for the report. Not responsible for
+//! the comparison ([`visuomotor_runtime::replay`]).
+
+use crate::cli::ReplayArgs;
+use crate::config::{Launch, LaunchFile};
+use crate::error::{CommandError, Grade};
+use crate::output;
+use crate::source::{InputError, Source};
+use crate::wiring;
+use serde::Serialize;
+use std::fmt;
+use std::path::Path;
+use visuomotor_runtime::episode::{Episode, EpisodeError};
+use visuomotor_runtime::replay::{Difference, replay};
+
+#[derive(Debug, Serialize)]
+struct Report {
+    ticks: u64,
+    identical: bool,
+    first_difference: Option<Difference>,
+    /// Ticks before the first one from which on the controller's state is known.
+    skipped: u64,
+    /// Why the file ends early; the ticks before that are replayed.
+    damage: Option<String>,
+    recorded_by: String,
+    replayed_by: String,
+}
+
+pub fn run(args: &ReplayArgs) -> Result<Grade, CommandError> {
+    output::check_json(args.json.as_deref())?;
+    let path = &args.episode;
+    let report = match Episode::<7>::open(path) {
+        Err(EpisodeError::Joints { expected: 6, .. }) => of(Episode::<6>::open(path), path),
+        Err(EpisodeError::Joints { expected: 5, .. }) => of(Episode::<5>::open(path), path),
+        episode => of(episode, path),
+    }
+    .map_err(CommandError::input)?;
+    output::report(&report, &report, args.json.as_deref())?;
+    Ok(match report.identical {
+        true => Grade::Good,
+        false => Grade::Short,
+    })
+}
+
+fn of<const N: usize>(
+    episode: Result<Episode<N>, EpisodeError>,
+    path: &Path,
+) -> Result<Report, InputError> {
+    let refused = |problem: String| InputError::file(path, problem);
+    let episode = episode.map_err(|error| refused(error.to_string()))?;
+    let version = episode.header.origin.schema_version;
+    if version < 3 {
+        return Err(refused(format!(
+            "schema version {version} does not say what each tick depended on; from version 3 on episodes can be replayed"
+        )));
+    }
+    let launch = launch(&episode, path)?;
+    let mode = episode.steps.first().map(|step| step.mode);
+    let controller = wiring::controller(&launch, mode.unwrap_or_default())
+        .map_err(|error| refused(error.to_string()))?;
+    let replayed =
+        replay(&episode.steps, controller).map_err(|error| refused(error.to_string()))?;
+    let code = &episode.header.code;
+    let dirty = if code.git_dirty { " and changes" } else { "" };
+    Ok(Report {
+        ticks: replayed.ticks,
+        identical: replayed.first_difference.is_none() && episode.damage.is_none(),
+        first_difference: replayed.first_difference,
+        skipped: replayed.skipped,
+        damage: episode.damage,
+        recorded_by: format!("{} ({}{dirty})", code.version, code.git_commit),
+        replayed_by: env!("CARGO_PKG_VERSION").to_owned(),
+    })
+}
+
+/// The launch file and the robot that the episode was recorded with, from its attachments.
+fn launch<const N: usize>(episode: &Episode<N>, path: &Path) -> Result<Launch<N>, InputError> {
+    let text = |name: &str| {
+        let found = episode.attachments.iter().find(|file| file.name == name);
+        let text = found.and_then(|file| String::from_utf8(file.data.clone()).ok());
+        text.ok_or_else(|| InputError::file(path, format!("the attachment {name} is missing")))
+    };
+    let file = LaunchFile::recorded(Source {
+        path: path.join("launch.toml"),
+        text: text("launch.toml")?,
+    })?;
+    let urdf = text("robot.urdf")?;
+    Launch::with_urdf(file, |_| Ok(urdf))
+}
+
+impl fmt::Display for Report {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "recorded by {}", self.recorded_by)?;
+        if self.skipped > 0 {
+            writeln!(
+                f,
+                "{} ticks before the first re-arming are skipped",
+                self.skipped
+            )?;
+        }
+        match &self.first_difference {
+            None => writeln!(f, "{} ticks, all identical", self.ticks)?,
+            Some(Difference {
+                tick,
+                field,
+                recorded,
+                replayed,
+            }) => writeln!(
+                f,
+                "differs after {} ticks, at tick {tick} in `{field}`:\n  recorded {recorded}\n  replayed {replayed}",
+                self.ticks - 1
+            )?,
+        }
+        if let Some(damage) = &self.damage {
+            writeln!(f, "the file ends early: {damage}")?;
+        }
+        Ok(())
+    }
+}
