@@ -87,7 +87,8 @@ pub fn step(i: u64) -> Step<7> {
             Phase::Stopped(StopCategory::One),
             Phase::Ending,
             Phase::Inward,
-        ][i as usize % 9],
+            Phase::Teleop,
+        ][i as usize % 10],
         mode: if i.is_multiple_of(5) {
             OperatingMode::Manual
         } else {
