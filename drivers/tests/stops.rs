@@ -55,6 +55,7 @@ fn controller() -> Controller<7> {
         watchdogs: Watchdogs {
             arm_silence_max: MS * 20,
             policy_silence_max: MS * 500,
+            teleop_silence_max: MS * 100,
             frame_age_max: MS * 150,
             tracking_max_rad: 0.01,
         },

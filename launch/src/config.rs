@@ -174,6 +174,8 @@ pub struct Control {
 pub struct Watchdogs {
     pub arm_silence_ms_max: f64,
     pub policy_silence_ms_max: f64,
+    /// Of whoever moves the arm by hand.
+    pub teleop_silence_ms_max: f64,
     pub frame_age_ms_max: f64,
     /// How far a measured joint may lag its command.
     pub tracking_rad_max: f64,
@@ -184,6 +186,7 @@ impl Default for Watchdogs {
         Self {
             arm_silence_ms_max: 20.0,
             policy_silence_ms_max: 500.0,
+            teleop_silence_ms_max: 100.0,
             frame_age_ms_max: 150.0,
             tracking_rad_max: 0.2,
         }
@@ -474,6 +477,12 @@ impl Tables {
             watchdogs.policy_silence_ms_max,
             1.0,
             1e4,
+        )?;
+        within(
+            "watchdogs.teleop_silence_ms_max",
+            watchdogs.teleop_silence_ms_max,
+            1.0,
+            1e3,
         )?;
         within(
             "watchdogs.frame_age_ms_max",

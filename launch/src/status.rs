@@ -37,6 +37,7 @@ impl fmt::Display for Status {
             Phase::Hold => "hold",
             Phase::Approach => "approach",
             Phase::Policy => "policy",
+            Phase::Teleop => "teleop",
             Phase::Inward => "inward",
             Phase::Ending => "ending",
             Phase::Stopping(_) => "STOPPING",

@@ -62,6 +62,7 @@ pub fn controller<const N: usize>(
         watchdogs: Watchdogs {
             arm_silence_max: crate::config::duration_ms(launch.watchdogs.arm_silence_ms_max),
             policy_silence_max: crate::config::duration_ms(launch.watchdogs.policy_silence_ms_max),
+            teleop_silence_max: crate::config::duration_ms(launch.watchdogs.teleop_silence_ms_max),
             frame_age_max: crate::config::duration_ms(launch.watchdogs.frame_age_ms_max),
             tracking_max_rad: launch.watchdogs.tracking_rad_max,
         },

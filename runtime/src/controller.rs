@@ -14,27 +14,26 @@ use crate::follow::{Follower, POSE_GAIN_PER_S};
 use crate::goal::GoalLimits;
 use crate::kinematics::Chain;
 use crate::kinematics::ik::Tuning;
-use crate::observation::{GripperObservation, TcpPose};
+use crate::observation::{GripperObservation, TcpPose, TcpVelocity};
 use crate::phase::{Answer, Event, Phase};
 use crate::policy::Decision;
 use crate::safety::{
     self, CommandState, OperatingMode, REST_DQ_MAX_RAD_PER_S, Safety, SafetyReport, StopCategory,
     Verdict,
 };
-use crate::setpoint::{Setpoint, SetpointLimits, TcpReference};
+use crate::setpoint::{Setpoint, SetpointError, SetpointLimits, TcpReference};
 use crate::step::{Counters, Step};
 use crate::units::{JointAccelerations, JointPositions, JointVelocities};
 use nalgebra::{Isometry3, SVector, Vector3};
 use std::f64::consts::TAU;
-
-/// Fastest joint on the way inward from outside the limits.
-const INWARD_DQ_RAD_PER_S: f64 = 0.1;
 
 /// After how long silence becomes a fault.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Watchdogs {
     pub arm_silence_max: Duration,
     pub policy_silence_max: Duration,
+    /// Of whoever moves the arm by hand.
+    pub teleop_silence_max: Duration,
     pub frame_age_max: Duration,
     /// How far a measured joint may lag its command, rad.
     pub tracking_max_rad: f64,
@@ -67,6 +66,9 @@ pub enum Request {
     Approach(TcpPose),
     /// From now on decisions move the tool.
     StartPolicy,
+    /// Move the tool with this velocity, within the setpoint's limits and where goals may lie. Somebody holds a stick and says
+    /// so again and again: silence is a fault, and letting go is [`Request::Hold`].
+    Jog(TcpVelocity),
     /// Go on from the measured pose, as at the beginning: whoever held the arm back has let go.
     Rearm,
     /// Keep the limits of this mode; nothing moves.
@@ -124,6 +126,7 @@ pub struct Controller<const N: usize> {
     /// Number of the decision that is due next, and when silence began.
     next_decision: u64,
     heard_policy_at: Instant,
+    heard_operator_at: Instant,
     /// How old the frame was for which the last decision since then was dropped.
     stale_frame: Option<Duration>,
     counters: Counters,
@@ -169,6 +172,7 @@ impl<const N: usize> Controller<N> {
             wrote_at: Instant::from_ticks(0),
             next_decision: 0,
             heard_policy_at: Instant::from_ticks(0),
+            heard_operator_at: Instant::from_ticks(0),
             stale_frame: None,
             counters: Counters::default(),
             tick: 0,
@@ -367,6 +371,14 @@ impl<const N: usize> Controller<N> {
                     self.hear_policy(now);
                 }
             }
+            Request::Jog(velocity) => {
+                if self.on(Event::Jog) {
+                    self.heard_operator_at = now;
+                    let span = self.config.watchdogs.teleop_silence_max;
+                    let jogged = self.setpoint.jog(now, &velocity, span, &self.config.goal);
+                    self.head_for(jogged);
+                }
+            }
             Request::SetMode(mode) => {
                 if self.on(Event::SetMode { resting }) && self.safety.set_mode(mode).is_err() {
                     self.counters.refused_requests += 1;
@@ -421,8 +433,13 @@ impl<const N: usize> Controller<N> {
     }
 
     fn go_to(&mut self, now: Instant, goal: TcpPose) {
-        match self.setpoint.retarget(now, goal) {
-            Ok(()) => {
+        let planned = self.setpoint.retarget(now, goal);
+        self.head_for(planned.map(|()| goal));
+    }
+
+    fn head_for(&mut self, planned: Result<TcpPose, SetpointError>) {
+        match planned {
+            Ok(goal) => {
                 self.goal = goal;
                 self.asked = true;
             }
@@ -445,6 +462,15 @@ impl<const N: usize> Controller<N> {
             && let Err(fault) = self.safety.note_measured(&state.q, dogs.tracking_max_rad)
         {
             self.latch(fault);
+        }
+        if self.phase == Phase::Teleop {
+            let age = self.age(now, self.heard_operator_at);
+            if age > dogs.teleop_silence_max {
+                self.latch(Fault::OperatorSilent {
+                    age_ms: ms(age),
+                    limit_ms: ms(dogs.teleop_silence_max),
+                });
+            }
         }
         if self.phase == Phase::Policy {
             let age = self.age(now, self.heard_policy_at);
@@ -497,23 +523,18 @@ impl<const N: usize> Controller<N> {
             return (Verdict::Stop(category), report);
         };
         let request = match self.phase {
-            Phase::Hold | Phase::Approach | Phase::Policy if self.asked && !arming => {
+            Phase::Hold | Phase::Approach | Phase::Policy | Phase::Teleop
+                if self.asked && !arming =>
+            {
                 self.follow(reference, &command)
             }
-            Phase::Inward if !arming => self.inward(&command),
+            Phase::Inward if !arming => safety::Request::Motion {
+                dq: self.follower.inward(&command.q),
+                ddq: JointAccelerations::zeros(),
+            },
             _ => safety::Request::Stop,
         };
         self.safety.filter(request, self.fingers)
-    }
-
-    /// Toward the posture, which lies inside all limits: whatever on the way leads further out is not made.
-    fn inward(&self, command: &CommandState<N>) -> safety::Request<N> {
-        let way = self.follower.tuning.posture.0 - command.q.0;
-        let pace = (INWARD_DQ_RAD_PER_S / way.amax().max(f64::MIN_POSITIVE)).min(1.0);
-        safety::Request::Motion {
-            dq: JointVelocities(way * pace),
-            ddq: JointAccelerations::zeros(),
-        }
     }
 
     fn follow(

@@ -7,7 +7,7 @@ fn stop(category: StopCategory) -> Request {
 }
 
 /// Of what was commanded last, m/s.
-fn tool_speed(bench: &Bench) -> f64 {
+pub(super) fn tool_speed(bench: &Bench) -> f64 {
     let twist = bench.controller.follower.chain.jacobian(&bench.q).1 * bench.dq.0;
     twist.fixed_rows::<3>(0).norm()
 }

@@ -17,6 +17,8 @@ use rand_xoshiro::rand_core::SeedableRng;
 mod replays;
 #[path = "controller_stop_tests.rs"]
 mod stops;
+#[path = "controller_teleop_tests.rs"]
+mod teleop;
 
 const MS: u64 = 1_000_000;
 const SILENT: Result<ArmState<7>, ArmError> = Err(ArmError::NoAnswer);
@@ -43,6 +45,7 @@ fn config() -> ControllerConfig<7> {
         watchdogs: Watchdogs {
             arm_silence_max: ms(20),
             policy_silence_max: ms(500),
+            teleop_silence_max: ms(100),
             frame_age_max: ms(150),
             tracking_max_rad: 0.1,
         },
@@ -848,6 +851,10 @@ fn garbage(rng: &mut impl Rng, bench: &Bench) -> Inputs<7> {
         })),
         15 if below(4) == 0 => Some(Request::Stop([Zero, One, Two][below(3) as usize])),
         16..=18 => Some(Request::Recover),
+        19 | 20 => Some(Request::Jog(TcpVelocity {
+            linear_m_per_s: Vector3::new(odd(&mut below), odd(&mut below), odd(&mut below)),
+            yaw_rad_per_s: odd(&mut below),
+        })),
         _ => None,
     };
     inputs
@@ -856,8 +863,8 @@ fn garbage(rng: &mut impl Rng, bench: &Bench) -> Inputs<7> {
 #[test]
 fn whatever_comes_equal_inputs_give_bit_equal_outputs_within_the_limits() {
     let limits = iiwa14_limits();
-    let mut phases = [0; 8];
-    for seed in 0..6 {
+    let mut phases = [0; 9];
+    for seed in 0..8 {
         let mut rng = Xoshiro256PlusPlus::seed_from_u64(seed);
         let mut start = home();
         if seed % 3 == 1 {
@@ -921,9 +928,19 @@ fn whatever_comes_equal_inputs_give_bit_equal_outputs_within_the_limits() {
             before = Some((*command.q(), *command.dq()));
         }
     }
-    let [_, hold, approach, policy, stopped, stopping, ending, inward] = phases;
+    let [
+        _,
+        hold,
+        approach,
+        policy,
+        stopped,
+        stopping,
+        ending,
+        inward,
+        teleop,
+    ] = phases;
     assert!(
-        [hold, approach, policy, stopped, stopping, inward]
+        [hold, approach, policy, stopped, stopping, inward, teleop]
             .iter()
             .all(|&ticks| ticks > 300)
             && ending > 0,

@@ -47,7 +47,10 @@ pub enum Fault {
     FrameTooOld { age_ms: f64, limit_ms: f64 },
     #[error("the policy gave nothing for {age_ms:.0} ms (limit {limit_ms:.0})")]
     PolicySilent { age_ms: f64, limit_ms: f64 },
-    #[error("the policy asked for a value that is not finite")]
+    /// Who moved the arm by hand has gone without letting go.
+    #[error("the operator was silent for {age_ms:.0} ms (limit {limit_ms:.0})")]
+    OperatorSilent { age_ms: f64, limit_ms: f64 },
+    #[error("the policy or the operator asked for a value that is not finite")]
     ActionNotFinite,
     #[error("no motion to the goal was found")]
     NoPlan,
@@ -76,6 +79,7 @@ impl Fault {
             // what is in the fingers and goes on supervising the arm.
             Fault::FrameTooOld { .. }
             | Fault::PolicySilent { .. }
+            | Fault::OperatorSilent { .. }
             | Fault::ActionNotFinite
             | Fault::NoPlan => StopCategory::Two,
         }
@@ -106,6 +110,7 @@ impl Fault {
             Fault::StartsMoving { .. } => 10,
             Fault::StartsInCollision { .. } => 11,
             Fault::NoPlan => 12,
+            Fault::OperatorSilent { .. } => 13,
         }
     }
 }

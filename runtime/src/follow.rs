@@ -8,7 +8,7 @@ use crate::kinematics::{Chain, pose};
 use crate::observation::TcpPose;
 use crate::safety::CommandState;
 use crate::setpoint::TcpReference;
-use crate::units::JointPositions;
+use crate::units::{JointPositions, JointVelocities};
 use nalgebra::Isometry3;
 
 /// Pose error is corrected with this time constant's inverse, 1/s: fast against the actions, slow against the tick.
@@ -17,6 +17,8 @@ pub const POSE_GAIN_PER_S: f64 = 30.0;
 const LAG_FREE_M: f64 = 0.003;
 /// So far ahead of the tool it stands still.
 const LAG_MAX_M: f64 = 0.010;
+/// Fastest joint on the way inward from outside the limits.
+const INWARD_DQ_RAD_PER_S: f64 = 0.1;
 /// A motion whose reference rests and whose joints move less than this, rad/s and rad/s², has come to its end.
 const SETTLED_DQ: f64 = 1e-3;
 const SETTLED_DDQ: f64 = 0.1;
@@ -75,6 +77,13 @@ impl<const N: usize> Follower<N> {
                 && command.ddq.0.amax() < SETTLED_DDQ,
             joints,
         }
+    }
+
+    /// Toward the posture, which lies inside all limits: whatever on the way leads further out is not made.
+    pub fn inward(&self, q: &JointPositions<N>) -> JointVelocities<N> {
+        let way = self.tuning.posture.0 - q.0;
+        let pace = (INWARD_DQ_RAD_PER_S / way.amax().max(f64::MIN_POSITIVE)).min(1.0);
+        JointVelocities(way * pace)
     }
 
     /// How fast the reference goes on, in [0, 1]: slower the further it is ahead of the commanded tool.

@@ -37,6 +37,18 @@ impl GoalLimits {
         (goal, difference > 1e-9 || goal != asked)
     }
 
+    /// The nearest pose to `asked` where a goal may lie, but never on the other side of `from`: who is outside does not turn
+    /// back against what is asked.
+    pub fn nearest_onward(&self, from: &TcpPose, asked: &TcpPose) -> TcpPose {
+        let reach = Self {
+            position_min_m: self.position_min_m.inf(&from.position_m),
+            position_max_m: self.position_max_m.sup(&from.position_m),
+            yaw_max_rad: self.yaw_max_rad.max(from.yaw_rad.abs()),
+            ..*self
+        };
+        reach.nearest(asked)
+    }
+
     /// The nearest pose where a goal may lie. What is not finite stays so, for [`crate::setpoint`] to refuse.
     pub fn nearest(&self, asked: &TcpPose) -> TcpPose {
         TcpPose {

@@ -17,6 +17,13 @@ pub struct TcpPose {
     pub yaw_rad: f64,
 }
 
+/// How that tool should move, task frame.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct TcpVelocity {
+    pub linear_m_per_s: Vector3<f64>,
+    pub yaw_rad_per_s: f64,
+}
+
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct GripperObservation {
     /// When the encoders behind `measured` and `aperture_m` were sampled.

@@ -10,25 +10,26 @@
 //! walks, `-` means that the event changes nothing (it cannot come then, or asks for what is so), and `no` that it is
 //! refused and counted.
 //!
-//! | Event             | Idle   | Hold     | Approach | Policy   | Ending | Slow0 | Slow1 | Slow2 | Rest0 | Rest1 | Rest2 | Inward |
-//! |-------------------|--------|----------|----------|----------|--------|-------|-------|-------|-------|-------|-------|--------|
-//! | Armed             | Hold   | -        | -        | -        | -      | -     | -     | -     | -     | -     | -     | -      |
-//! | ArmedOutside      | Inward | -        | -        | -        | -      | -     | -     | -     | -     | -     | -     | -      |
-//! | Inside            | -      | -        | -        | -        | -      | -     | -     | -     | -     | -     | -     | Hold   |
-//! | Approach          | no     | Approach | Approach | Approach | no     | no    | no    | no    | no    | no    | no    | no     |
-//! | StartPolicy       | no     | Policy   | Policy   | -        | no     | no    | no    | no    | no    | no    | no    | no     |
-//! | Hold              | -      | -        | Hold     | Hold     | -      | -     | -     | -     | -     | -     | -     | -      |
-//! | Terminate         | -      | -        | -        | Hold     | -      | -     | -     | -     | -     | -     | -     | -      |
-//! | Rearm at rest     | -      | Idle     | no       | no       | no     | no    | no    | no    | no    | no    | no    | no     |
-//! | Rearm in motion   | -      | no       | no       | no       | no     | no    | no    | no    | no    | no    | no    | no     |
-//! | SetMode at rest   | no     | Hold     | no       | no       | no     | no    | no    | no    | no    | no    | no    | no     |
-//! | SetMode in motion | no     | no       | no       | no       | no     | no    | no    | no    | no    | no    | no    | no     |
-//! | Stop 0            | Slow0  | Slow0    | Slow0    | Slow0    | Slow0  | -     | Slow0 | Slow0 | -     | Slow0 | Slow0 | Slow0  |
-//! | Stop 1            | Slow1  | Slow1    | Slow1    | Slow1    | Slow1  | -     | -     | Slow1 | -     | -     | Slow1 | Slow1  |
-//! | Stop 2            | Slow2  | Slow2    | Slow2    | Slow2    | Slow2  | -     | -     | -     | -     | -     | -     | Slow2  |
-//! | Standstill        | -      | -        | -        | -        | -      | Rest0 | Rest1 | Rest2 | -     | -     | -     | -      |
-//! | Clear             | -      | -        | -        | -        | -      | no    | no    | no    | Idle  | Idle  | Idle  | -      |
-//! | End               | Ending | Ending   | Ending   | Ending   | -      | -     | -     | -     | -     | -     | -     | Ending |
+//! | Event             | Idle   | Hold     | Approach | Policy   | Ending | Slow0 | Slow1 | Slow2 | Rest0 | Rest1 | Rest2 | Inward | Teleop |
+//! |-------------------|--------|----------|----------|----------|--------|-------|-------|-------|-------|-------|-------|--------|--------|
+//! | Armed             | Hold   | -        | -        | -        | -      | -     | -     | -     | -     | -     | -     | -      | -      |
+//! | ArmedOutside      | Inward | -        | -        | -        | -      | -     | -     | -     | -     | -     | -     | -      | -      |
+//! | Inside            | -      | -        | -        | -        | -      | -     | -     | -     | -     | -     | -     | Hold   | -      |
+//! | Approach          | no     | Approach | Approach | Approach | no     | no    | no    | no    | no    | no    | no    | no     | no     |
+//! | StartPolicy       | no     | Policy   | Policy   | -        | no     | no    | no    | no    | no    | no    | no    | no     | no     |
+//! | Jog               | no     | Teleop   | Teleop   | Teleop   | no     | no    | no    | no    | no    | no    | no    | no     | Teleop |
+//! | Hold              | -      | -        | Hold     | Hold     | -      | -     | -     | -     | -     | -     | -     | -      | Hold   |
+//! | Terminate         | -      | -        | -        | Hold     | -      | -     | -     | -     | -     | -     | -     | -      | -      |
+//! | Rearm at rest     | -      | Idle     | no       | no       | no     | no    | no    | no    | no    | no    | no    | no     | no     |
+//! | Rearm in motion   | -      | no       | no       | no       | no     | no    | no    | no    | no    | no    | no    | no     | no     |
+//! | SetMode at rest   | no     | Hold     | no       | no       | no     | no    | no    | no    | no    | no    | no    | no     | no     |
+//! | SetMode in motion | no     | no       | no       | no       | no     | no    | no    | no    | no    | no    | no    | no     | no     |
+//! | Stop 0            | Slow0  | Slow0    | Slow0    | Slow0    | Slow0  | -     | Slow0 | Slow0 | -     | Slow0 | Slow0 | Slow0  | Slow0  |
+//! | Stop 1            | Slow1  | Slow1    | Slow1    | Slow1    | Slow1  | -     | -     | Slow1 | -     | -     | Slow1 | Slow1  | Slow1  |
+//! | Stop 2            | Slow2  | Slow2    | Slow2    | Slow2    | Slow2  | -     | -     | -     | -     | -     | -     | Slow2  | Slow2  |
+//! | Standstill        | -      | -        | -        | -        | -      | Rest0 | Rest1 | Rest2 | -     | -     | -     | -      | -      |
+//! | Clear             | -      | -        | -        | -        | -      | no    | no    | no    | Idle  | Idle  | Idle  | -      | -      |
+//! | End               | Ending | Ending   | Ending   | Ending   | -      | -     | -     | -     | -     | -     | -     | Ending | Ending |
 
 use crate::safety::StopCategory::{self, One, Zero};
 
@@ -45,6 +46,8 @@ pub enum Phase {
     Policy,
     /// The arm started outside its limits and comes inward.
     Inward,
+    /// Somebody moves the tool by hand, and has it until they let go.
+    Teleop,
     /// The arm comes to rest for good.
     Ending,
     /// A fault or a person stopped the arm, and it is not known to be at rest yet.
@@ -63,6 +66,8 @@ pub enum Event {
     Inside,
     Approach,
     StartPolicy,
+    /// The stick is held.
+    Jog,
     Hold,
     /// The policy ended its episode.
     Terminate,
@@ -93,7 +98,7 @@ pub enum Answer {
 impl Phase {
     /// The table above.
     pub fn on(self, event: Event) -> Answer {
-        use Phase::{Approach, Ending, Hold, Idle, Inward, Policy, Stopped, Stopping};
+        use Phase::{Approach, Ending, Hold, Idle, Inward, Policy, Stopped, Stopping, Teleop};
         match (event, self) {
             (Event::Stop(category), Stopping(latched) | Stopped(latched))
                 if latched <= category =>
@@ -109,14 +114,19 @@ impl Phase {
             (Event::Approach, Hold | Approach | Policy) => Answer::Next(Approach),
             (Event::StartPolicy, Hold | Approach) => Answer::Next(Policy),
             (Event::StartPolicy, Policy) => Answer::Ignored,
-            (Event::Hold, Approach | Policy) => Answer::Next(Hold),
+            (Event::Jog, Hold | Approach | Policy | Teleop) => Answer::Next(Teleop),
+            (Event::Hold, Approach | Policy | Teleop) => Answer::Next(Hold),
             (Event::Terminate, Policy) => Answer::Next(Hold),
             (Event::Rearm { resting: true }, Hold) => Answer::Next(Idle),
             (Event::Rearm { .. }, Idle) => Answer::Ignored,
             (Event::SetMode { resting: true }, Hold) => Answer::Next(Hold),
-            (Event::End, Idle | Hold | Approach | Policy | Inward) => Answer::Next(Ending),
+            (Event::End, Idle | Hold | Approach | Policy | Inward | Teleop) => Answer::Next(Ending),
             (
-                Event::Approach | Event::StartPolicy | Event::Rearm { .. } | Event::SetMode { .. },
+                Event::Approach
+                | Event::StartPolicy
+                | Event::Jog
+                | Event::Rearm { .. }
+                | Event::SetMode { .. },
                 _,
             ) => Answer::Refused,
             (
@@ -160,6 +170,7 @@ impl Phase {
             Self::Stopping(_) => 5,
             Self::Ending => 6,
             Self::Inward => 7,
+            Self::Teleop => 8,
         }
     }
 }
@@ -171,7 +182,7 @@ mod tests {
     use Phase::*;
 
     /// In the order of the table's columns.
-    const PHASES: [(&str, Phase); 12] = [
+    const PHASES: [(&str, Phase); 13] = [
         ("Idle", Idle),
         ("Hold", Hold),
         ("Approach", Approach),
@@ -184,14 +195,16 @@ mod tests {
         ("Rest1", Stopped(One)),
         ("Rest2", Stopped(Two)),
         ("Inward", Inward),
+        ("Teleop", Teleop),
     ];
 
-    const EVENTS: [(&str, Event); 17] = [
+    const EVENTS: [(&str, Event); 18] = [
         ("Armed", Event::Armed),
         ("ArmedOutside", Event::ArmedOutside),
         ("Inside", Event::Inside),
         ("Approach", Event::Approach),
         ("StartPolicy", Event::StartPolicy),
+        ("Jog", Event::Jog),
         ("Hold", Event::Hold),
         ("Terminate", Event::Terminate),
         ("Rearm at rest", Event::Rearm { resting: true }),
@@ -238,7 +251,7 @@ mod tests {
                 walked += 1;
             }
         }
-        assert_eq!(walked, 204);
+        assert_eq!(walked, 234);
     }
 
     #[test]
@@ -282,6 +295,6 @@ mod tests {
     #[test]
     fn codes_are_stable() {
         let codes = PHASES.map(|(_, phase)| phase.code());
-        assert_eq!(codes, [0, 1, 2, 3, 6, 5, 5, 5, 4, 4, 4, 7]);
+        assert_eq!(codes, [0, 1, 2, 3, 6, 5, 5, 5, 4, 4, 4, 7, 8]);
     }
 }

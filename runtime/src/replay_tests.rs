@@ -19,6 +19,10 @@ fn some_request(rng: &mut impl Rng) -> Option<Request> {
         13 => Request::Stop([Zero, One, Two][rng.random_range(0..3)]),
         14..=17 => Request::Recover,
         18 => Request::ClearFault,
+        19..=40 => Request::Jog(TcpVelocity {
+            linear_m_per_s: reach(&mut || rng.random_range(-1.0..1.0)).position_m,
+            yaw_rad_per_s: rng.random_range(-1.0..1.0),
+        }),
         _ => return None,
     })
 }

@@ -5,7 +5,8 @@
 
 use crate::clock::{Duration, Instant};
 use crate::fault::Fault;
-use crate::observation::TcpPose;
+use crate::goal::GoalLimits;
+use crate::observation::{TcpPose, TcpVelocity};
 use nalgebra::Vector3;
 use rsruckig::prelude::{
     ControlInterface, DataArrayOrVec, InputParameter, Ruckig, RuckigResult, Synchronization,
@@ -14,6 +15,8 @@ use rsruckig::prelude::{
 
 /// x, y, z, yaw.
 const AXES: usize = 4;
+/// A slower axis rests, m/s and rad/s.
+const SLOWEST: f64 = 1e-6;
 
 /// How briskly the reference moves; each of x, y and z keeps the linear limits by itself.
 #[derive(Clone, Copy, Debug, PartialEq, serde::Serialize, serde::Deserialize)]
@@ -84,6 +87,7 @@ impl From<SetpointError> for Fault {
 
 /// Planning and sampling allocate nothing.
 pub struct Setpoint {
+    limits: SetpointLimits,
     planner: Ruckig<AXES, ThrowErrorHandler>,
     input: InputParameter<AXES>,
     plan: Trajectory<AXES>,
@@ -104,6 +108,7 @@ impl Setpoint {
         input.max_acceleration = axes(l.acceleration_m_per_s2, l.yaw_acceleration_rad_per_s2);
         input.max_jerk = axes(l.jerk_m_per_s3, l.yaw_jerk_rad_per_s3);
         let mut setpoint = Self {
+            limits,
             planner: Ruckig::new(None, 1e-3),
             input,
             plan: Trajectory::new(None),
@@ -151,6 +156,54 @@ impl Setpoint {
         planned.map(|()| self.at(self.plan.get_duration()).pose)
     }
 
+    /// From `now` on the reference moves with `velocity`, cut to the limits, and comes to rest after about `span` and at the
+    /// border of `within`. Asked again and again before `span` has passed, it moves evenly. Returns where it comes to rest.
+    pub fn jog(
+        &mut self,
+        now: Instant,
+        velocity: &TcpVelocity,
+        span: Duration,
+        within: &GoalLimits,
+    ) -> Result<TcpPose, SetpointError> {
+        let velocity = self.attainable(velocity)?;
+        let from = self.sample(now);
+        // From where it can rest, so that nothing brakes before `span` has passed.
+        let rest = self.come_to_rest(now)?;
+        let span_s = span.as_ticks() as f64 * 1e-9;
+        let ahead = coordinates(&rest);
+        let ahead = pose(std::array::from_fn(|axis| {
+            ahead[axis] + velocity[axis] * span_s
+        }));
+        let goal = within.nearest_onward(&rest, &ahead);
+        let limits = self.velocity_max();
+        self.input.max_velocity =
+            DataArrayOrVec::Stack(std::array::from_fn(|axis| match velocity[axis].abs() {
+                0.0 => limits[axis],
+                speed => speed,
+            }));
+        let planned = self.plan_from(now, from, coordinates(&goal));
+        self.input.max_velocity = DataArrayOrVec::Stack(limits);
+        planned.map(|()| goal)
+    }
+
+    fn velocity_max(&self) -> [f64; AXES] {
+        let linear = self.limits.velocity_m_per_s;
+        [linear, linear, linear, self.limits.yaw_velocity_rad_per_s]
+    }
+
+    /// In the same direction, and no faster than the limits.
+    fn attainable(&self, velocity: &TcpVelocity) -> Result<[f64; AXES], SetpointError> {
+        let (linear, yaw) = (velocity.linear_m_per_s, velocity.yaw_rad_per_s);
+        if !(linear.iter().all(|v| v.is_finite()) && yaw.is_finite()) {
+            return Err(SetpointError::NotFinite);
+        }
+        let limits = self.limits;
+        let linear = linear * (limits.velocity_m_per_s / linear.amax()).min(1.0);
+        let yaw_max = limits.yaw_velocity_rad_per_s;
+        let velocity = [linear.x, linear.y, linear.z, yaw.clamp(-yaw_max, yaw_max)];
+        Ok(velocity.map(|v| if v.abs() < SLOWEST { 0.0 } else { v }))
+    }
+
     /// The reference at `now`; before the last plan's start it is that start, after its end it rests at the goal.
     pub fn sample(&self, now: Instant) -> TcpReference {
         let elapsed = now
@@ -173,10 +226,7 @@ impl Setpoint {
             &mut None,
         );
         TcpReference {
-            pose: TcpPose {
-                position_m: Vector3::new(p[0], p[1], p[2]),
-                yaw_rad: p[3],
-            },
+            pose: pose(std::array::from_fn(|axis| p[axis])),
             velocity: std::array::from_fn(|axis| v[axis]),
             acceleration: std::array::from_fn(|axis| a[axis]),
         }
@@ -221,6 +271,14 @@ fn coordinates(pose: &TcpPose) -> [f64; AXES] {
     ]
 }
 
+/// The inverse of [`coordinates`].
+fn pose(c: [f64; AXES]) -> TcpPose {
+    TcpPose {
+        position_m: Vector3::new(c[0], c[1], c[2]),
+        yaw_rad: c[3],
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -228,13 +286,6 @@ mod tests {
 
     fn at_ms(ms: u64) -> Instant {
         Instant::from_ticks(ms * 1_000_000)
-    }
-
-    fn pose(c: [f64; AXES]) -> TcpPose {
-        TcpPose {
-            position_m: Vector3::new(c[0], c[1], c[2]),
-            yaw_rad: c[3],
-        }
     }
 
     #[test]

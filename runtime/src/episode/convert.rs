@@ -151,6 +151,7 @@ fn phase(message: &messages::Step) -> Result<Phase, ConvertError> {
         Some(Phase::Policy),
         Some(Phase::Ending),
         Some(Phase::Inward),
+        Some(Phase::Teleop),
         latched.map(Phase::Stopping),
         latched.map(Phase::Stopped),
     ];
@@ -190,6 +191,7 @@ fn fault(fault: Option<Fault>) -> messages::Fault {
         Some(Fault::StartsInCollision { pair, depth_m }) => (pair.into(), [depth_m, 0.0, 0.0]),
         Some(Fault::FrameTooOld { age_ms, limit_ms }) => (0, [age_ms, limit_ms, 0.0]),
         Some(Fault::PolicySilent { age_ms, limit_ms }) => (0, [age_ms, limit_ms, 0.0]),
+        Some(Fault::OperatorSilent { age_ms, limit_ms }) => (0, [age_ms, limit_ms, 0.0]),
         Some(Fault::ActionNotFinite | Fault::NoPlan) => (0, [0.0; 3]),
     };
     messages::Fault {
@@ -240,6 +242,10 @@ fn from_fault(message: &messages::Fault) -> Result<Option<Fault>, ConvertError> 
             depth_m: a,
         },
         12 => Fault::NoPlan,
+        13 => Fault::OperatorSilent {
+            age_ms: a,
+            limit_ms: b,
+        },
         other => {
             return Err(ConvertError::UnknownCode {
                 field: "fault",
@@ -533,6 +539,10 @@ mod tests {
             Fault::PolicySilent {
                 age_ms: 501.0,
                 limit_ms: 500.0,
+            },
+            Fault::OperatorSilent {
+                age_ms: 101.0,
+                limit_ms: 100.0,
             },
             Fault::ActionNotFinite,
             Fault::NoPlan,

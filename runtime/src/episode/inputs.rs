@@ -4,7 +4,7 @@ use super::convert::{self, ConvertError, by_code};
 use super::messages::{self, Action};
 use crate::arm::{ArmError, ArmState};
 use crate::controller::{Inputs, Request};
-use crate::observation::TcpPose;
+use crate::observation::{TcpPose, TcpVelocity};
 use crate::safety::StopCategory;
 use crate::step::Step;
 use nalgebra::Vector3;
@@ -103,6 +103,10 @@ fn request(request: Option<Request>) -> (u8, u8, [f64; 4]) {
         Some(Request::ClearFault) => (6, 0, nowhere),
         Some(Request::Recover) => (7, 0, nowhere),
         Some(Request::End) => (8, 0, nowhere),
+        Some(Request::Jog(velocity)) => {
+            let v = velocity.linear_m_per_s;
+            (9, 0, [v.x, v.y, v.z, velocity.yaw_rad_per_s])
+        }
     }
 }
 
@@ -124,6 +128,10 @@ fn from_request(message: &messages::Inputs) -> Result<Option<Request>, ConvertEr
         6 => Request::ClearFault,
         7 => Request::Recover,
         8 => Request::End,
+        9 => Request::Jog(TcpVelocity {
+            linear_m_per_s: Vector3::new(x, y, z),
+            yaw_rad_per_s: yaw_rad,
+        }),
         other => {
             return Err(ConvertError::UnknownCode {
                 field: "request",

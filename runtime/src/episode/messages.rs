@@ -218,11 +218,12 @@ messages! {
         /// Whether a decision of the policy came; its stamp is the tick's.
         decided: bool,
         decision: Action,
-        /// 0 hold, 1 approach, 2 start policy, 3 re-arm, 4 set mode, 5 stop, 6 clear fault, 7 recover, 8 end; 255 for none.
+        /// 0 hold, 1 approach, 2 start policy, 3 re-arm, 4 set mode, 5 stop, 6 clear fault, 7 recover, 8 end,
+        /// 9 jog; 255 for none.
         request: u8,
         /// The mode or the stop category that was asked for.
         request_number: u8,
-        /// The pose that was asked for: x, y, z, yaw.
+        /// The pose or velocity that was asked for: x, y, z, yaw.
         request_values: [f64; 4],
     }
 

@@ -7,7 +7,7 @@ use crate::camera::{Frame, Image};
 use crate::clock::{Duration, Instant};
 use crate::controller::{Inputs, Request};
 use crate::fault::Fault;
-use crate::observation::{GripperObservation, TcpPose};
+use crate::observation::{GripperObservation, TcpPose, TcpVelocity};
 use crate::phase::Phase;
 use crate::policy::Decision;
 use crate::safety::{Intervention, LimitSet, OperatingMode, SafetyReport, StopCategory};
@@ -88,7 +88,8 @@ pub fn step(i: u64) -> Step<7> {
             Phase::Stopped(StopCategory::One),
             Phase::Ending,
             Phase::Inward,
-        ][i as usize % 9],
+            Phase::Teleop,
+        ][i as usize % 10],
         missed: i % 3,
         inputs: inputs(i),
         mode: if i.is_multiple_of(5) {
@@ -152,6 +153,10 @@ fn inputs(i: u64) -> Inputs<7> {
         Some(Request::ClearFault),
         Some(Request::Recover),
         Some(Request::End),
+        Some(Request::Jog(TcpVelocity {
+            linear_m_per_s: Vector3::new(x, -x, 0.1),
+            yaw_rad_per_s: 0.25,
+        })),
     ];
     Inputs {
         arm: match i % 7 {
