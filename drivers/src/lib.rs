@@ -5,3 +5,4 @@
 
 #[cfg(feature = "sim")]
 pub mod sim;
+pub mod testkit;

@@ -8,7 +8,7 @@ use visuomotor_drivers::sim::{Rig, START_Q, SceneConfig, SimArm, Split, World};
 use visuomotor_runtime::action::ActionScale;
 use visuomotor_runtime::arm::Arm;
 use visuomotor_runtime::clock::{Duration, Instant, Tick};
-use visuomotor_runtime::controller::{Controller, ControllerConfig, Inputs, Request, Watchdogs};
+use visuomotor_runtime::controller::{Controller, ControllerConfig, Inputs, Request};
 use visuomotor_runtime::fault::Fault;
 use visuomotor_runtime::goal::GoalLimits;
 use visuomotor_runtime::kinematics::Chain;
@@ -19,6 +19,7 @@ use visuomotor_runtime::safety::{
 };
 use visuomotor_runtime::setpoint::SetpointLimits;
 use visuomotor_runtime::step::Step;
+use visuomotor_runtime::watchdogs::Watchdogs;
 
 const URDF: &str = include_str!("../../launch/robots/iiwa14.urdf");
 const MS: Duration = Duration::from_ticks(1_000_000);
@@ -54,6 +55,7 @@ fn controller() -> Controller<7> {
         setpoint: SetpointLimits::default(),
         watchdogs: Watchdogs {
             arm_silence_max: MS * 20,
+            loop_gap_max: MS * 20,
             policy_silence_max: MS * 500,
             teleop_silence_max: MS * 100,
             frame_age_max: MS * 150,

@@ -173,6 +173,8 @@ pub struct Control {
 #[serde(deny_unknown_fields, default)]
 pub struct Watchdogs {
     pub arm_silence_ms_max: f64,
+    /// Between two ticks of the control loop.
+    pub loop_gap_ms_max: f64,
     pub policy_silence_ms_max: f64,
     /// Of whoever moves the arm by hand.
     pub teleop_silence_ms_max: f64,
@@ -185,6 +187,7 @@ impl Default for Watchdogs {
     fn default() -> Self {
         Self {
             arm_silence_ms_max: 20.0,
+            loop_gap_ms_max: 20.0,
             policy_silence_ms_max: 500.0,
             teleop_silence_ms_max: 100.0,
             frame_age_ms_max: 150.0,
@@ -469,6 +472,12 @@ impl Tables {
         within(
             "watchdogs.arm_silence_ms_max",
             watchdogs.arm_silence_ms_max,
+            1.0,
+            1e3,
+        )?;
+        within(
+            "watchdogs.loop_gap_ms_max",
+            watchdogs.loop_gap_ms_max,
             1.0,
             1e3,
         )?;

@@ -5,13 +5,14 @@
 use crate::config::Launch;
 use nalgebra::Vector3;
 use rand::{Rng, RngExt};
-use visuomotor_runtime::controller::{Controller, ControllerConfig, Watchdogs};
+use visuomotor_runtime::controller::{Controller, ControllerConfig};
 use visuomotor_runtime::goal::GoalLimits;
 use visuomotor_runtime::kinematics::ik::{self, IkError};
 use visuomotor_runtime::kinematics::pose;
 use visuomotor_runtime::observation::TcpPose;
 use visuomotor_runtime::safety::{LimitsError, NotAtRest, OperatingMode, Safety};
 use visuomotor_runtime::units::JointPositions;
+use visuomotor_runtime::watchdogs::Watchdogs;
 
 /// Attempts of the position solver from random joint positions.
 const RESTARTS: u32 = 50;
@@ -61,6 +62,7 @@ pub fn controller<const N: usize>(
         setpoint: launch.setpoint,
         watchdogs: Watchdogs {
             arm_silence_max: crate::config::duration_ms(launch.watchdogs.arm_silence_ms_max),
+            loop_gap_max: crate::config::duration_ms(launch.watchdogs.loop_gap_ms_max),
             policy_silence_max: crate::config::duration_ms(launch.watchdogs.policy_silence_ms_max),
             teleop_silence_max: crate::config::duration_ms(launch.watchdogs.teleop_silence_ms_max),
             frame_age_max: crate::config::duration_ms(launch.watchdogs.frame_age_ms_max),

@@ -24,20 +24,9 @@ use crate::safety::{
 use crate::setpoint::{Setpoint, SetpointError, SetpointLimits, TcpReference};
 use crate::step::{Counters, Step};
 use crate::units::{JointAccelerations, JointPositions, JointVelocities};
+use crate::watchdogs::Watchdogs;
 use nalgebra::{Isometry3, SVector, Vector3};
 use std::f64::consts::TAU;
-
-/// After how long silence becomes a fault.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Watchdogs {
-    pub arm_silence_max: Duration,
-    pub policy_silence_max: Duration,
-    /// Of whoever moves the arm by hand.
-    pub teleop_silence_max: Duration,
-    pub frame_age_max: Duration,
-    /// How far a measured joint may lag its command, rad.
-    pub tracking_max_rad: f64,
-}
 
 // T_a_b is the field's own name for the pose of frame b in frame a.
 #[allow(non_snake_case)]
@@ -121,6 +110,8 @@ pub struct Controller<const N: usize> {
     newest: Option<ArmState<N>>,
     /// The first tick: an arm that has never answered is silent since then.
     began: Option<Instant>,
+    /// The tick before this one.
+    ticked_at: Option<Instant>,
     /// The newest tick whose command did not fail to leave.
     wrote_at: Instant,
     /// Number of the decision that is due next, and when silence began.
@@ -169,6 +160,7 @@ impl<const N: usize> Controller<N> {
             fingers: Fingers::Open,
             newest: None,
             began: None,
+            ticked_at: None,
             wrote_at: Instant::from_ticks(0),
             next_decision: 0,
             heard_policy_at: Instant::from_ticks(0),
@@ -201,7 +193,7 @@ impl<const N: usize> Controller<N> {
             .command
             .map_or(Fingers::Open, |(_, _, fingers)| fingers);
         self.newest = Some(state);
-        self.wrote_at = now;
+        (self.ticked_at, self.wrote_at) = (Some(now), now);
         self.counters = last.counters;
         self.tick = last.tick + 1;
         same
@@ -449,44 +441,29 @@ impl<const N: usize> Controller<N> {
 
     fn watch(&mut self, now: Instant) {
         let dogs = self.config.watchdogs;
-        let heard_arm_at = self
-            .newest
-            .map_or(self.began.unwrap_or(now), |state| state.sampled_at);
-        let age = self
-            .age(now, heard_arm_at)
-            .max(self.age(now, self.wrote_at));
-        if age > dogs.arm_silence_max {
-            self.latch(Fault::ArmLinkLost { age_ms: ms(age) });
-        }
+        let last = self.ticked_at.replace(now).unwrap_or(now);
+        let gap = self.age(now, last);
+        let arm = self.newest.map(|state| state.sampled_at);
+        let arm = self.age(now, arm.or(self.began).unwrap_or(now));
+        let silences = [
+            dogs.gap(gap),
+            dogs.arm(arm.max(self.age(now, self.wrote_at))),
+        ];
+        silences
+            .into_iter()
+            .flatten()
+            .for_each(|fault| self.latch(fault));
         if let Some(state) = self.newest
             && let Err(fault) = self.safety.note_measured(&state.q, dogs.tracking_max_rad)
         {
             self.latch(fault);
         }
-        if self.phase == Phase::Teleop {
-            let age = self.age(now, self.heard_operator_at);
-            if age > dogs.teleop_silence_max {
-                self.latch(Fault::OperatorSilent {
-                    age_ms: ms(age),
-                    limit_ms: ms(dogs.teleop_silence_max),
-                });
-            }
-        }
-        if self.phase == Phase::Policy {
-            let age = self.age(now, self.heard_policy_at);
-            if age > dogs.policy_silence_max {
-                self.latch(match self.stale_frame {
-                    None => Fault::PolicySilent {
-                        age_ms: ms(age),
-                        limit_ms: ms(dogs.policy_silence_max),
-                    },
-                    Some(age) => Fault::FrameTooOld {
-                        age_ms: ms(age),
-                        limit_ms: ms(dogs.frame_age_max),
-                    },
-                });
-            }
-        }
+        let silence = match self.phase {
+            Phase::Teleop => dogs.operator(self.age(now, self.heard_operator_at)),
+            Phase::Policy => dogs.policy(self.age(now, self.heard_policy_at), self.stale_frame),
+            _ => None,
+        };
+        silence.into_iter().for_each(|fault| self.latch(fault));
     }
 
     /// How old is what was heard at `heard_at`. The arm is read after the tick has begun, so a stamp may lie ahead by
@@ -611,10 +588,6 @@ fn not_finite<const N: usize>(state: &ArmState<N>) -> Option<u8> {
 /// The angle that differs from `angle_rad` by whole turns and from `near_rad` by half a turn at most.
 fn nearest_turn(angle_rad: f64, near_rad: f64) -> f64 {
     angle_rad - ((angle_rad - near_rad) / TAU).round() * TAU
-}
-
-fn ms(span: Duration) -> f64 {
-    span.as_nanos() as f64 * 1e-6
 }
 
 #[cfg(test)]

@@ -411,3 +411,19 @@ fn an_arm_outside_its_limits_comes_in_only_when_a_person_asks() {
     }
     assert!((bench.q.0 - q.0).amax() > 0.05);
 }
+
+#[test]
+fn a_loop_that_stood_still_stops_the_motion_that_was_torn_off() {
+    for (gap, stops) in [(50, false), (51, true)] {
+        let mut bench = Bench::moving();
+        bench.now += ms(gap - 1);
+        let after = bench.idle();
+        assert_eq!(after.step.phase.latched().is_some(), stops, "{gap} ms");
+        if stops {
+            let fault = after.step.fault.expect("latched");
+            assert_eq!(fault.code(), 14);
+            bench.run(500);
+            assert_eq!(bench.controller.phase(), Phase::Stopped(Two));
+        }
+    }
+}

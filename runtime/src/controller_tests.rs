@@ -44,6 +44,7 @@ fn config() -> ControllerConfig<7> {
         setpoint: SetpointLimits::default(),
         watchdogs: Watchdogs {
             arm_silence_max: ms(20),
+            loop_gap_max: ms(50),
             policy_silence_max: ms(500),
             teleop_silence_max: ms(100),
             frame_age_max: ms(150),

@@ -54,6 +54,8 @@ pub enum Fault {
     ActionNotFinite,
     #[error("no motion to the goal was found")]
     NoPlan,
+    #[error("the control loop stood still for {gap_ms:.0} ms (limit {limit_ms:.0})")]
+    LoopStalled { gap_ms: f64, limit_ms: f64 },
 }
 
 impl Fault {
@@ -75,6 +77,9 @@ impl Fault {
             | Fault::StartOutsideWorkspace { .. }
             | Fault::StartsMoving { .. }
             | Fault::StartsInCollision { .. } => StopCategory::Two,
+            // What the drives did meanwhile is over, and where the arm is now is checked like always: the motion that was torn
+            // off is not gone on with.
+            Fault::LoopStalled { .. } => StopCategory::Two,
             // Arm and drives are well, and do as they are told: only whoever wants motion is not. Holding under power keeps
             // what is in the fingers and goes on supervising the arm.
             Fault::FrameTooOld { .. }
@@ -110,6 +115,7 @@ impl Fault {
             Fault::StartsMoving { .. } => 10,
             Fault::StartsInCollision { .. } => 11,
             Fault::NoPlan => 12,
+            Fault::LoopStalled { .. } => 14,
             Fault::OperatorSilent { .. } => 13,
         }
     }

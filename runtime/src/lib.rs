@@ -30,3 +30,4 @@ pub mod safety;
 pub mod setpoint;
 pub mod step;
 pub mod units;
+pub mod watchdogs;

@@ -49,7 +49,7 @@ fn record(seed: u64, ticks: u32) -> Vec<Step<7>> {
             31 => inputs.arm = Err(ArmError::Drive { code: 7 }),
             32 => inputs.arm.as_mut().unwrap().q[3] = f64::NAN,
             33..=60 => inputs.write_error = Some(ArmError::NoAnswer),
-            61 => bench.now += ms(30),
+            61 => bench.now += ms(60),
             _ => {}
         }
         steps.push(bench.tick(inputs).step);

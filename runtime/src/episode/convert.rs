@@ -192,6 +192,7 @@ fn fault(fault: Option<Fault>) -> messages::Fault {
         Some(Fault::FrameTooOld { age_ms, limit_ms }) => (0, [age_ms, limit_ms, 0.0]),
         Some(Fault::PolicySilent { age_ms, limit_ms }) => (0, [age_ms, limit_ms, 0.0]),
         Some(Fault::OperatorSilent { age_ms, limit_ms }) => (0, [age_ms, limit_ms, 0.0]),
+        Some(Fault::LoopStalled { gap_ms, limit_ms }) => (0, [gap_ms, limit_ms, 0.0]),
         Some(Fault::ActionNotFinite | Fault::NoPlan) => (0, [0.0; 3]),
     };
     messages::Fault {
@@ -242,6 +243,10 @@ fn from_fault(message: &messages::Fault) -> Result<Option<Fault>, ConvertError> 
             depth_m: a,
         },
         12 => Fault::NoPlan,
+        14 => Fault::LoopStalled {
+            gap_ms: a,
+            limit_ms: b,
+        },
         13 => Fault::OperatorSilent {
             age_ms: a,
             limit_ms: b,
@@ -546,6 +551,10 @@ mod tests {
             },
             Fault::ActionNotFinite,
             Fault::NoPlan,
+            Fault::LoopStalled {
+                gap_ms: 21.0,
+                limit_ms: 20.0,
+            },
         ];
         for expected in faults.map(Some).into_iter().chain([None]) {
             assert_eq!(from_fault(&fault(expected)), Ok(expected));

@@ -1,0 +1,43 @@
+//! A fault injector that implements the same traits as the devices: any arm or camera, with something wrong at times.
+//!
+//! Responsible for misbehaving on schedule, the same way for the same seed. Not responsible for choosing the schedule.
+
+mod arm;
+mod camera;
+
+pub use arm::{ArmFault, FaultyArm};
+pub use camera::{CameraFault, FaultyCamera};
+
+use visuomotor_runtime::clock::Instant;
+
+/// From `from`, until just before `until`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Window {
+    pub from: Instant,
+    pub until: Instant,
+}
+
+impl Window {
+    pub fn contains(&self, now: Instant) -> bool {
+        (self.from..self.until).contains(&now)
+    }
+}
+
+/// What goes wrong, when, and how often it did.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Scheduled<F> {
+    pub window: Window,
+    pub fault: F,
+    /// Calls that were not answered as the device did.
+    pub injected: u64,
+}
+
+impl<F> Scheduled<F> {
+    pub fn new(window: Window, fault: F) -> Self {
+        Self {
+            window,
+            fault,
+            injected: 0,
+        }
+    }
+}
