@@ -38,6 +38,9 @@ pub enum Command {
     Bin(BinArgs),
     /// Simulate episodes and keep them as training data.
     CollectSim(CollectArgs),
+    /// Simulate the whole system by seed, with faults, and check every tick.
+    #[cfg(feature = "sim")]
+    Simulate(SimulateArgs),
     /// Feed a recorded episode to the controller and demand the same answers, bit for bit.
     Replay(ReplayArgs),
     /// Inspect policies.
@@ -229,6 +232,55 @@ pub struct CollectArgs {
     pub json: Option<PathBuf>,
     #[command(flatten)]
     pub worker: WorkerArgs,
+}
+
+const SIMULATE_EXAMPLES: &str = "\
+Examples:
+  visuomotor simulate --seeds 0..1000 --faults all --jobs 2
+  visuomotor simulate --seeds 17..18 --faults camera-stall,drive-fault
+      Each simulation draws one or two faults from these kinds.
+  visuomotor simulate --seeds 17..18 --faults camera-stall@1200+400:7
+      Exactly this fault: after 1200 ms, for 400 ms, with the number 7, from which sizes and joints follow.
+
+Every simulation is a function of its seed and its faults. A failure prints the command that repeats it, with the fewest
+and shortest faults that were found to fail alike. Exit code 1 when a seed fails.";
+
+#[cfg(feature = "sim")]
+#[derive(Debug, Args)]
+#[command(after_help = SIMULATE_EXAMPLES)]
+pub struct SimulateArgs {
+    /// Launch file of a simulated robot.
+    #[arg(default_value = "launch/robots/sim_iiwa14.toml")]
+    pub launch: PathBuf,
+    /// Seeds from A up to, and without, B.
+    #[arg(long, value_name = "A..B", default_value = "0..100")]
+    pub seeds: Seeds,
+    /// `all`, `none`, kinds, or exactly planned faults; separated by commas.
+    #[arg(long, value_name = "FAULTS", default_value = "all")]
+    pub faults: crate::simulate::plan::Choice,
+    /// Threads that share the seeds.
+    #[arg(long, value_name = "J", default_value_t = 1, value_parser = jobs())]
+    pub jobs: u32,
+    /// Write the report as JSON; `-` is standard output, and then nothing else is printed there.
+    #[arg(long, value_name = "FILE")]
+    pub json: Option<PathBuf>,
+}
+
+/// A range of seeds, `A..B`.
+#[derive(Clone, Debug)]
+pub struct Seeds(pub std::ops::Range<u64>);
+
+impl FromStr for Seeds {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let ends = text.split_once("..");
+        let ends = ends.and_then(|(a, b)| Some((a.parse().ok()?, b.parse().ok()?)));
+        match ends {
+            Some((start, end)) if start < end => Ok(Self(start..end)),
+            _ => Err("seeds are A..B with A below B, such as 0..1000".into()),
+        }
+    }
 }
 
 const REPLAY_EXAMPLES: &str = "\

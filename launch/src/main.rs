@@ -52,6 +52,8 @@ mod rig;
 mod run;
 #[cfg(feature = "sim")]
 mod session;
+#[cfg(feature = "sim")]
+mod simulate;
 mod source;
 #[cfg(feature = "sim")]
 mod status;
@@ -91,6 +93,7 @@ fn dispatch(command: &Command) -> Result<Grade, CommandError> {
         Command::Bin(args) => bin::run(args),
         Command::CollectSim(args) => collect_sim::run(args),
         Command::Policy(PolicyCommand::Check(args)) => policy_check::run(args),
+        Command::Simulate(args) => simulate::run(args),
         Command::Replay(args) => replay::run(args),
         Command::FuzzSafety(args) => fuzz::run(args),
         Command::Bench(BenchCommand::Tick(args)) => bench_tick::run(args),

@@ -19,7 +19,7 @@ use nalgebra::Vector3;
 use rand::{Rng, RngExt, SeedableRng};
 use rand_xoshiro::Xoshiro256PlusPlus;
 use serde::Serialize;
-use shapes::Shapes;
+pub use shapes::Shapes;
 use std::fmt;
 use visuomotor_runtime::arm::{ArmState, Fingers};
 use visuomotor_runtime::clock::{Duration, Instant};

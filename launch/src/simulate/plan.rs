@@ -121,7 +121,10 @@ fn draw(kinds: &[Kind], rng: &mut impl Rng) -> Plan {
     let first = one(FIRST_MS, LAST_MS);
     match first.number % 2 {
         0 => vec![first],
-        _ => vec![first, one(first.from_ms, first.from_ms + first.span_ms + 100)],
+        _ => vec![
+            first,
+            one(first.from_ms, first.from_ms + first.span_ms + 100),
+        ],
     }
 }
 
@@ -216,7 +219,10 @@ impl FromStr for Kind {
         let found = Kind::ALL.iter().find(|kind| kind.name() == text);
         found.copied().ok_or_else(|| {
             let names: Vec<_> = Kind::ALL.iter().map(|kind| kind.name()).collect();
-            format!("no fault is called `{text}`; there are {}", names.join(", "))
+            format!(
+                "no fault is called `{text}`; there are {}",
+                names.join(", ")
+            )
         })
     }
 }
@@ -256,9 +262,13 @@ impl FromStr for Choice {
         }
         let parts = || text.split(',').map(str::trim);
         if parts().all(|part| part.contains('@')) {
-            return Ok(Choice::Exactly(parts().map(str::parse).collect::<Result<_, _>>()?));
+            return Ok(Choice::Exactly(
+                parts().map(str::parse).collect::<Result<_, _>>()?,
+            ));
         }
-        Ok(Choice::Draw(parts().map(str::parse).collect::<Result<_, _>>()?))
+        Ok(Choice::Draw(
+            parts().map(str::parse).collect::<Result<_, _>>()?,
+        ))
     }
 }
 
@@ -288,7 +298,10 @@ mod tests {
         for kind in Kind::ALL {
             for faults in [1, 2] {
                 let with = plans.iter().filter(|plan| plan.len() == faults);
-                assert!(with.flatten().any(|planned| planned.kind == *kind), "{kind:?}");
+                assert!(
+                    with.flatten().any(|planned| planned.kind == *kind),
+                    "{kind:?}"
+                );
             }
         }
     }
@@ -301,7 +314,10 @@ mod tests {
             ("camera-stall@1", "KIND@FROM_MS+SPAN_MS:NUMBER"),
             ("camera-stall@1+x:3", "KIND@FROM_MS+SPAN_MS:NUMBER"),
             ("camera-stall@1+99999999:3", "more than 1000000"),
-            ("camera-stall@1+2:3,drive-fault", "no fault is called `camera-stall@1+2:3`"),
+            (
+                "camera-stall@1+2:3,drive-fault",
+                "no fault is called `camera-stall@1+2:3`",
+            ),
         ] {
             let error = text.parse::<Choice>().unwrap_err();
             assert!(error.contains(expected), "{text}: {error}");

@@ -1,0 +1,230 @@
+//! `visuomotor simulate`: the whole system in simulated time, by seed, with what can go wrong going wrong.
+//!
+//! Responsible for sharing the seeds between threads, for the report, and for the command that replays a failure. Not
+//! responsible for one simulation ([`system`]) nor for what must be true of it ([`check`]).
+
+mod check;
+mod operator;
+pub mod plan;
+mod policy;
+mod shrink;
+mod system;
+
+use crate::cli::SimulateArgs;
+use crate::config::Launch;
+use crate::error::{CommandError, Grade};
+use crate::output;
+use crate::wiring::{self, WiringError};
+use check::Violation;
+use plan::{Choice, Kind, Plan};
+use rand::SeedableRng;
+use rand_xoshiro::Xoshiro256PlusPlus;
+use serde::Serialize;
+use std::collections::BTreeMap;
+use std::fmt;
+use std::ops::Range;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicU64, Ordering};
+use visuomotor_runtime::clock::Duration;
+use visuomotor_runtime::clock::linux::thread_cpu_time;
+use visuomotor_runtime::replay::replay;
+use visuomotor_runtime::safety::OperatingMode;
+
+/// Its field names are those of `simulate --json`.
+#[derive(Debug, Default, Serialize)]
+struct Report {
+    seeds: u64,
+    failures: Vec<Failure>,
+    /// Simulations in which each kind really happened.
+    faults_injected: BTreeMap<&'static str, u64>,
+    ticks: u64,
+    /// Simulated time by CPU time.
+    realtime_factor: f64,
+    #[serde(skip)]
+    simulated_ns: u64,
+    #[serde(skip)]
+    cpu_ns: u64,
+}
+
+#[derive(Debug, Serialize)]
+struct Failure {
+    seed: u64,
+    #[serde(flatten)]
+    violation: Violation,
+    /// The smallest plan that was found to fail alike.
+    plan: String,
+    replay: String,
+}
+
+/// What one seed came to.
+struct Verdict {
+    violation: Option<Violation>,
+    injected: Vec<(Kind, u64)>,
+    ticks: u64,
+    simulated: Duration,
+}
+
+pub fn run(args: &SimulateArgs) -> Result<Grade, CommandError> {
+    let launch = Launch::read(&args.launch).map_err(CommandError::input)?;
+    output::check_json(args.json.as_deref())?;
+    let mut report = share(args, &launch).map_err(CommandError::input)?;
+    report.failures.sort_by_key(|failure| failure.seed);
+    report.realtime_factor = report.simulated_ns as f64 / report.cpu_ns.max(1) as f64;
+    output::report(&report, &report, args.json.as_deref())?;
+    Ok(match report.failures.is_empty() {
+        true => Grade::Good,
+        false => Grade::Short,
+    })
+}
+
+/// Every thread takes the next seed; simulated time belongs to its thread.
+fn share(args: &SimulateArgs, launch: &Launch) -> Result<Report, WiringError> {
+    let Range { start, end } = args.seeds.0;
+    let next = AtomicU64::new(start);
+    let report = Mutex::new(Report::default());
+    let work = || -> Result<(), WiringError> {
+        loop {
+            let seed = next.fetch_add(1, Ordering::Relaxed);
+            if seed >= end {
+                return Ok(());
+            }
+            let before = thread_cpu_time();
+            let plan = plan_of(&args.faults, seed);
+            let verdict = simulate(launch, seed, &plan)?;
+            let cpu = thread_cpu_time() - before;
+            let failure = match verdict.violation {
+                None => None,
+                Some(violation) => Some(failure(args, launch, seed, &plan, violation)?),
+            };
+            let mut report = report
+                .lock()
+                .unwrap_or_else(std::sync::PoisonError::into_inner);
+            report.seeds += 1;
+            report.ticks += verdict.ticks;
+            report.simulated_ns += verdict.simulated.as_nanos();
+            report.cpu_ns += cpu.as_nanos();
+            report.failures.extend(failure);
+            for (kind, count) in verdict.injected {
+                *report.faults_injected.entry(kind.name()).or_default() += u64::from(count > 0);
+            }
+        }
+    };
+    std::thread::scope(|scope| {
+        let threads: Vec<_> = (0..args.jobs).map(|_| scope.spawn(work)).collect();
+        threads.into_iter().try_for_each(|thread| {
+            thread
+                .join()
+                .unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+        })
+    })?;
+    Ok(report
+        .into_inner()
+        .unwrap_or_else(std::sync::PoisonError::into_inner))
+}
+
+fn plan_of(faults: &Choice, seed: u64) -> Plan {
+    // Not the simulation's own numbers: the same plan can then be asked for by itself.
+    let mut rng = Xoshiro256PlusPlus::seed_from_u64(!seed);
+    faults.plan(&mut rng)
+}
+
+/// One seed: everything that must be true, and the replay of its record.
+fn simulate(launch: &Launch, seed: u64, plan: &Plan) -> Result<Verdict, WiringError> {
+    let simulated = system::simulate(launch, seed, plan)?;
+    let mut violation = simulated.violation;
+    if violation.is_none() {
+        violation = replayed(launch, &simulated.steps)?;
+    }
+    let time = match (simulated.steps.first(), simulated.steps.last()) {
+        (Some(first), Some(last)) => last.due - first.due,
+        _ => Duration::ZERO,
+    };
+    Ok(Verdict {
+        violation,
+        injected: simulated.injected,
+        ticks: simulated.steps.len() as u64,
+        simulated: time,
+    })
+}
+
+/// What a replay of the record gives that is not in it.
+fn replayed(
+    launch: &Launch,
+    steps: &[visuomotor_runtime::step::Step<7>],
+) -> Result<Option<Violation>, WiringError> {
+    let controller = wiring::controller(launch, OperatingMode::default())?;
+    let found = match replay(steps, controller) {
+        Ok(replayed) => replayed.first_difference.map(|difference| {
+            let what = format!(
+                "{}: {} was recorded and {} replayed",
+                difference.field, difference.recorded, difference.replayed
+            );
+            (difference.tick, what)
+        }),
+        Err(error) => Some((0, error.to_string())),
+    };
+    Ok(found.map(|(tick, what)| Violation {
+        checker: "replay",
+        tick,
+        what,
+    }))
+}
+
+fn failure(
+    args: &SimulateArgs,
+    launch: &Launch,
+    seed: u64,
+    plan: &Plan,
+    violation: Violation,
+) -> Result<Failure, WiringError> {
+    let smallest = shrink::shrink(plan.clone(), |smaller| {
+        let verdict = simulate(launch, seed, smaller)?;
+        Ok::<_, WiringError>(
+            verdict
+                .violation
+                .is_some_and(|found| found.checker == violation.checker),
+        )
+    })?;
+    let plan = plan::text(&smallest);
+    Ok(Failure {
+        seed,
+        violation,
+        replay: format!(
+            "visuomotor simulate {} --seeds {seed}..{} --faults {plan}",
+            args.launch.display(),
+            seed + 1
+        ),
+        plan,
+    })
+}
+
+impl fmt::Display for Report {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(
+            f,
+            "{} seeds, {} ticks, {:.0} times as fast as real time on each core",
+            self.seeds, self.ticks, self.realtime_factor
+        )?;
+        let faults: Vec<_> = self
+            .faults_injected
+            .iter()
+            .map(|(kind, n)| format!("{kind} {n}"))
+            .collect();
+        writeln!(f, "faults played: {}", faults.join(", "))?;
+        for Failure {
+            seed,
+            violation:
+                Violation {
+                    checker,
+                    tick,
+                    what,
+                },
+            replay,
+            ..
+        } in &self.failures
+        {
+            writeln!(f, "seed {seed}, tick {tick}: {checker}: {what}\n  {replay}")?;
+        }
+        writeln!(f, "{} failures", self.failures.len())
+    }
+}

@@ -1,0 +1,340 @@
+//! One simulation: arm, camera, policy, operator and control as tasks on one thread, in simulated time, from one seed.
+//!
+//! Loop, controller and the drivers' traits are the ones of the real system; the physics are MuJoCo's. Camera pictures are
+//! not rendered: no policy here looks at them. Everything random follows from the seed. Not responsible for what goes wrong
+//! ([`super::plan`]) nor for judging it ([`super::check`]).
+
+use super::check::{Checkers, TrueVelocity, Violation};
+use super::operator::{LOOK, Operator};
+use super::plan::{Kind, Planned};
+use super::policy::Misbehaving;
+use crate::config::{JOINTS, Launch};
+use crate::wiring::{self, WiringError};
+use rand::{RngExt, SeedableRng};
+use rand_xoshiro::Xoshiro256PlusPlus;
+use std::cell::{Cell, RefCell};
+use std::collections::VecDeque;
+use std::pin::pin;
+use visuomotor_drivers::sim::{self, SimArm, SimObserver, Split, World};
+use visuomotor_drivers::testkit::{FaultyArm, FaultyCamera};
+use visuomotor_policies::scripted::PrivilegedExpert;
+use visuomotor_policies::task::Workspace;
+use visuomotor_policies::weak::PrivilegedWeak;
+use visuomotor_runtime::arm::{Arm, ArmError, ArmState};
+use visuomotor_runtime::camera::{Camera, CameraError, Frame};
+use visuomotor_runtime::clock::{Clock, Duration, Instant, SimMono, Ticker, executor};
+use visuomotor_runtime::control_loop::{self, Exchange};
+use visuomotor_runtime::controller::{Outputs, Request};
+use visuomotor_runtime::observation::{GripperObservation, Observation, SceneTruth};
+use visuomotor_runtime::policy::{Decision, Policy};
+use visuomotor_runtime::safety::{OperatingMode, SafeCommand, StopCategory};
+use visuomotor_runtime::step::Step;
+
+/// How long people and policies are at it; then the loop is asked to end.
+const LENGTH: Duration = Duration::from_millis(3_000);
+/// A loop that has not ended by then never will.
+const PATIENCE: Duration = Duration::from_millis(8_000);
+/// Frames an action.
+const FRAMES: u64 = 8;
+
+/// What one simulation came to.
+pub struct Simulated {
+    pub steps: Vec<Step<JOINTS>>,
+    /// Each planned kind, and how often it was really played.
+    pub injected: Vec<(Kind, u64)>,
+    pub violation: Option<Violation>,
+}
+
+/// What the tasks share; they run on one thread.
+struct Shared<'a> {
+    gripper: Cell<Option<GripperObservation>>,
+    newest: Cell<Option<Step<JOINTS>>>,
+    frame: RefCell<Frame>,
+    decisions: RefCell<VecDeque<Decision>>,
+    requests: RefCell<VecDeque<Request>>,
+    velocity: Cell<TrueVelocity>,
+    ended: Cell<bool>,
+    finished: Cell<bool>,
+    steps: RefCell<Vec<Step<JOINTS>>>,
+    checkers: RefCell<Checkers<'a>>,
+    violation: RefCell<Option<Violation>>,
+    /// Stalls of the whole process that are still to come, and those that came.
+    stalls: RefCell<Vec<Planned>>,
+    stalled: Cell<u64>,
+}
+
+struct Link<'a, 'b>(&'a Shared<'b>);
+
+impl Exchange<JOINTS> for Link<'_, '_> {
+    fn decision(&mut self) -> Option<Decision> {
+        self.0.decisions.borrow_mut().pop_front()
+    }
+
+    fn request(&mut self) -> Option<Request> {
+        self.0.requests.borrow_mut().pop_front()
+    }
+
+    fn publish(&mut self, outputs: &Outputs<JOINTS>) {
+        let shared = self.0;
+        let step = &outputs.step;
+        shared.gripper.set(outputs.observation);
+        shared.newest.set(Some(*step));
+        shared.steps.borrow_mut().push(*step);
+        let mut violation = shared.violation.borrow_mut();
+        if violation.is_none() {
+            let mut checkers = shared.checkers.borrow_mut();
+            *violation = checkers.tick(step, &shared.velocity.get()).err();
+        }
+        let mut stalls = shared.stalls.borrow_mut();
+        if let Some(due) = stalls
+            .iter()
+            .position(|stall| stall.contains(SimMono::now()))
+        {
+            let stall = stalls.swap_remove(due);
+            SimMono::spend(Duration::from_millis(stall.span_ms));
+            shared.stalled.set(shared.stalled.get() + 1);
+        }
+    }
+
+    fn ended(&self) -> bool {
+        self.0.ended.get()
+    }
+}
+
+/// The arm as the loop sees it, with the arm's own velocity kept for the checkers.
+struct Witnessed<'a> {
+    arm: FaultyArm<SimArm, JOINTS>,
+    velocity: &'a Cell<TrueVelocity>,
+}
+
+impl Arm<JOINTS> for Witnessed<'_> {
+    fn read(&mut self, now: Instant) -> Result<ArmState<JOINTS>, ArmError> {
+        let answer = self.arm.read(now);
+        if let Some(state) = self.arm.truth() {
+            self.velocity.set(state.dq.0);
+        }
+        answer
+    }
+
+    fn write(&mut self, command: &SafeCommand<JOINTS>) -> Result<(), ArmError> {
+        self.arm.write(command)
+    }
+
+    fn stop(&mut self, category: StopCategory) {
+        self.arm.stop(category);
+    }
+}
+
+/// Counts pictures instead of taking them.
+struct Counting {
+    size: (u32, u32),
+    sequence: u64,
+    latency: Duration,
+}
+
+impl Camera for Counting {
+    fn size(&self) -> (u32, u32) {
+        self.size
+    }
+
+    fn capture(&mut self, now: Instant, frame: &mut Frame) -> Result<(), CameraError> {
+        let (width, height) = self.size;
+        self.sequence += 1;
+        frame.captured_at = now - self.latency;
+        frame.sequence = self.sequence;
+        frame.image.width = width;
+        frame.image.height = height;
+        let bytes = (3 * width * height) as usize;
+        frame.image.rgb.clear();
+        frame.image.rgb.resize(bytes, self.sequence as u8);
+        Ok(())
+    }
+}
+
+/// Simulates one seed with this plan.
+pub fn simulate(launch: &Launch, seed: u64, plan: &[Planned]) -> Result<Simulated, WiringError> {
+    let mut rng = Xoshiro256PlusPlus::seed_from_u64(seed);
+    let scene = wiring::scene(launch)?;
+    let mut world = World::build(scene, Split::Validation, seed)?;
+    let start = wiring::draw_start(launch, &mut rng);
+    world.place_arm(wiring::start_joints(launch, &start, &mut rng)?.0.into());
+    let mut parts = sim::Rig::new(world);
+    let mut judge = parts.observer();
+    let (mut arm, _) = parts.split();
+    SimMono::reset();
+    arm.restart(SimMono::EPOCH);
+
+    let arm_faults = plan.iter().filter_map(|planned| planned.arm_fault(JOINTS));
+    let camera_faults = plan.iter().filter_map(Planned::camera_fault);
+    let stalls = plan
+        .iter()
+        .filter(|planned| planned.kind == Kind::ClockJump);
+    let shared = Shared {
+        gripper: Cell::default(),
+        newest: Cell::default(),
+        frame: RefCell::default(),
+        decisions: RefCell::default(),
+        requests: RefCell::default(),
+        velocity: Cell::new(TrueVelocity::zeros()),
+        ended: Cell::new(false),
+        finished: Cell::new(false),
+        steps: RefCell::default(),
+        checkers: RefCell::new(Checkers::new(launch)),
+        violation: RefCell::default(),
+        stalls: RefCell::new(stalls.copied().collect()),
+        stalled: Cell::new(0),
+    };
+    let mut arm = Witnessed {
+        arm: FaultyArm::new(arm, arm_faults.collect(), rng.random()),
+        velocity: &shared.velocity,
+    };
+    let [least, most] = scene.latency.image_ms;
+    let latency_ms = least + (most - least) * rng.random::<f64>();
+    let size_px = scene.camera.size_px;
+    let still = Counting {
+        size: (size_px[0], size_px[1]),
+        sequence: 0,
+        latency: Duration::from_ticks((latency_ms * 1e6) as u64),
+    };
+    let mut camera = FaultyCamera::new(still, camera_faults.collect());
+    let policy: Box<dyn Policy> = match rng.random_bool(0.5) {
+        true => Box::new(PrivilegedExpert::new(Workspace::default())),
+        false => Box::new(PrivilegedWeak::new(Workspace::default())),
+    };
+    let mut policy = Misbehaving::new(policy, plan, scene.latency.action_ms, rng.random());
+    let mut operator = Operator::new(
+        launch,
+        plan,
+        Xoshiro256PlusPlus::seed_from_u64(rng.random()),
+    );
+    let mut controller = wiring::controller(launch, OperatingMode::default())?;
+    let mut link = Link(&shared);
+    let ticker = Ticker::<SimMono>::new(SimMono::EPOCH, launch.control_period());
+    executor::run::<SimMono>(&mut [
+        pin!(watch::<SimMono>(&shared)),
+        pin!(async {
+            control_loop::control(ticker, &mut arm, &mut controller, &mut link).await;
+            shared.finished.set(true);
+        }),
+        pin!(look::<SimMono>(launch, &mut camera, &shared)),
+        pin!(decide::<SimMono>(launch, &mut policy, &mut judge, &shared)),
+        pin!(operate::<SimMono>(&mut operator, &shared)),
+    ]);
+    let mut injected: Vec<(Kind, u64)> = policy.faults().chain(operator.faults()).collect();
+    for planned in plan {
+        let count = |count: Option<u64>| count.map(|count| (planned.kind, count));
+        let arm_count = planned.arm_fault(JOINTS).and_then(|fault| {
+            let faults = arm.arm.faults().iter();
+            faults
+                .clone()
+                .find(|played| played.fault == fault.fault && played.window == fault.window)
+                .map(|played| played.injected)
+        });
+        let camera_count = planned.camera_fault().and_then(|fault| {
+            let faults = camera.faults().iter();
+            faults
+                .clone()
+                .find(|played| played.fault == fault.fault && played.window == fault.window)
+                .map(|played| played.injected)
+        });
+        let stalled = (planned.kind == Kind::ClockJump).then(|| shared.stalled.get());
+        injected.extend(count(arm_count).or(count(camera_count)).or(count(stalled)));
+    }
+    let steps = shared.steps.take();
+    let mut violation = shared.violation.take();
+    if !shared.finished.get() {
+        violation.get_or_insert_with(|| Violation {
+            checker: "ends",
+            tick: steps.last().map_or(0, |step| step.tick),
+            what: "the loop did not end".into(),
+        });
+    }
+    Ok(Simulated {
+        steps,
+        injected,
+        violation,
+    })
+}
+
+/// Ends the people's part in time, and everything when the loop has ended or should have.
+async fn watch<C: Clock>(shared: &Shared<'_>) {
+    C::delay_until(SimMono::EPOCH + LENGTH).await;
+    shared.ended.set(true);
+    let mut due = SimMono::EPOCH + LENGTH;
+    while !shared.finished.get() && due < SimMono::EPOCH + PATIENCE {
+        due += LOOK;
+        C::delay_until(due).await;
+    }
+}
+
+async fn look<C: Clock>(launch: &Launch, camera: &mut impl Camera, shared: &Shared<'_>) {
+    let period = launch.action_period() / FRAMES as u32;
+    let mut frame = Frame::default();
+    let mut due = SimMono::EPOCH;
+    loop {
+        C::delay_until(due).await;
+        if camera.capture(C::now(), &mut frame).is_ok() {
+            *shared.frame.borrow_mut() = frame.clone();
+        }
+        due = (due + period).max(C::now());
+    }
+}
+
+async fn decide<C: Clock>(
+    launch: &Launch,
+    policy: &mut Misbehaving,
+    judge: &mut SimObserver,
+    shared: &Shared<'_>,
+) {
+    use visuomotor_runtime::phase::Phase;
+    let mut truth = SceneTruth::default();
+    let (mut playing, mut step, mut plays) = (false, 0, 0);
+    let mut due = SimMono::EPOCH;
+    loop {
+        C::delay_until(due).await;
+        let plays_now = shared
+            .newest
+            .get()
+            .is_some_and(|step| step.phase == Phase::Policy);
+        if !plays_now {
+            playing = false;
+            due += LOOK;
+            continue;
+        }
+        if !playing {
+            plays += 1;
+            policy.reset(plays);
+            (playing, step) = (true, 0);
+        }
+        if let Some(gripper) = shared.gripper.get() {
+            let truth = judge.truth(&mut truth).map(|_| &truth);
+            let frame = shared.frame.borrow().clone();
+            let observation = Observation {
+                frame: &frame,
+                gripper,
+                step,
+                truth,
+            };
+            let (decided, thinking) = policy.decide(C::now(), &observation);
+            C::delay_until(C::now() + thinking).await;
+            if let Ok(decision) = decided {
+                shared.decisions.borrow_mut().push_back(decision);
+                step += 1;
+            }
+        }
+        due = (due + launch.action_period()).max(C::now());
+    }
+}
+
+async fn operate<C: Clock>(operator: &mut Operator<'_>, shared: &Shared<'_>) {
+    let mut due = SimMono::EPOCH + LOOK;
+    loop {
+        C::delay_until(due).await;
+        if let Some(step) = shared.newest.get()
+            && let Some(request) = operator.look(C::now(), &step)
+        {
+            shared.requests.borrow_mut().push_back(request);
+        }
+        due = (due + LOOK).max(C::now());
+    }
+}
