@@ -258,12 +258,29 @@ pub struct SimulateArgs {
     /// `all`, `none`, kinds, or exactly planned faults; separated by commas.
     #[arg(long, value_name = "FAULTS", default_value = "all")]
     pub faults: crate::simulate::plan::Choice,
+    /// Begin no new seed after so many have failed; a failure takes some time to be made small.
+    #[arg(long, value_name = "N", default_value_t = 20, value_parser = episodes())]
+    pub max_failures: u32,
+    /// Plant this bug first: the simulation must find it.
+    #[cfg(feature = "planted-bugs")]
+    #[arg(long, value_name = "BUG", value_parser = bug)]
+    pub plant: Option<visuomotor_runtime::planted::Bug>,
     /// Threads that share the seeds.
     #[arg(long, value_name = "J", default_value_t = 1, value_parser = jobs())]
     pub jobs: u32,
     /// Write the report as JSON; `-` is standard output, and then nothing else is printed there.
     #[arg(long, value_name = "FILE")]
     pub json: Option<PathBuf>,
+}
+
+#[cfg(feature = "planted-bugs")]
+fn bug(name: &str) -> Result<visuomotor_runtime::planted::Bug, String> {
+    use visuomotor_runtime::planted::Bug;
+    let found = Bug::ALL.iter().find(|bug| bug.name() == name);
+    let names: Vec<_> = Bug::ALL.iter().map(|bug| bug.name()).collect();
+    found
+        .copied()
+        .ok_or_else(|| format!("one of {}", names.join(", ")))
 }
 
 /// A range of seeds, `A..B`.

@@ -19,6 +19,16 @@ pub struct ArmState<const N: usize> {
     pub aperture_m: f64,
 }
 
+impl<const N: usize> ArmState<N> {
+    /// The first joint whose measurement is not finite; the fingers count as the one after the last.
+    pub fn not_finite(&self) -> Option<u8> {
+        let joint = |i: usize| !(self.q[i].is_finite() && self.dq[i].is_finite());
+        let fingers = !self.aperture_m.is_finite();
+        let first = (0..N).find(|&i| joint(i)).or(fingers.then_some(N));
+        first.map(|i| i as u8)
+    }
+}
+
 /// Where the fingers should go.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub enum Fingers {

@@ -16,6 +16,7 @@ use crate::kinematics::Chain;
 use crate::kinematics::ik::Tuning;
 use crate::observation::{GripperObservation, TcpPose, TcpVelocity};
 use crate::phase::{Answer, Event, Phase};
+use crate::planted::{self, Bug, is_planted};
 use crate::policy::Decision;
 use crate::safety::{
     self, CommandState, OperatingMode, REST_DQ_MAX_RAD_PER_S, Safety, SafetyReport, StopCategory,
@@ -189,9 +190,7 @@ impl<const N: usize> Controller<N> {
         self.phase = last.phase;
         self.resting = true;
         self.goal = last.goal;
-        self.fingers = last
-            .command
-            .map_or(Fingers::Open, |(_, _, fingers)| fingers);
+        self.fingers = last.command.map_or(Fingers::Open, |command| command.2);
         self.newest = Some(state);
         (self.ticked_at, self.wrote_at) = (Some(now), now);
         self.counters = last.counters;
@@ -203,7 +202,7 @@ impl<const N: usize> Controller<N> {
         let now = tick.due + tick.jitter;
         self.counters.missed_ticks += tick.missed;
         let resting = self.resting;
-        if resting {
+        if resting || is_planted(Bug::ClearedInMotion) {
             self.on(Event::Standstill);
         }
         // Before sensing: what is still wrong latches again, and motion goes on from this tick's measured pose.
@@ -226,6 +225,7 @@ impl<const N: usize> Controller<N> {
             self.act(now, decision);
         }
         self.watch(now);
+        self.counters.clamped_actions += planted::hidden_state();
         let reference = self.setpoint.sample(now + self.config.period);
         let (verdict, report) = self.command(&reference, arming);
         if let Some(fault) = report.fault {
@@ -251,6 +251,9 @@ impl<const N: usize> Controller<N> {
 
     /// Whether the event is accepted.
     fn on(&mut self, event: Event) -> bool {
+        if let (Event::Stop(category), true) = (event, is_planted(Bug::WeakenedStop)) {
+            self.phase = Phase::Stopping(category);
+        }
         match self.phase.on(event) {
             Answer::Next(phase) => {
                 self.phase = phase;
@@ -279,7 +282,7 @@ impl<const N: usize> Controller<N> {
     fn sense(&mut self, now: Instant, inputs: &Inputs<N>) {
         self.began.get_or_insert(now);
         match inputs.arm {
-            Ok(state) => match not_finite(&state) {
+            Ok(state) => match state.not_finite() {
                 None => self.take(now, state),
                 Some(joint) => {
                     self.counters.failed_reads += 1;
@@ -289,10 +292,14 @@ impl<const N: usize> Controller<N> {
             Err(error) => {
                 self.counters.failed_reads += 1;
                 self.latch_drive(error);
+                if let (Some(last), true) = (&mut self.newest, is_planted(Bug::StaleSample)) {
+                    last.sampled_at = now;
+                }
             }
         }
         match inputs.write_error {
             None => self.wrote_at = now,
+            Some(_) if is_planted(Bug::IgnoredWriteError) => self.wrote_at = now,
             Some(error) => self.latch_drive(error),
         }
     }
@@ -313,9 +320,11 @@ impl<const N: usize> Controller<N> {
         if self.age(now, state.sampled_at) > self.config.watchdogs.arm_silence_max {
             return;
         }
-        let armed = match self.safety.arm(state) {
+        let mut state = *state;
+        state.q[0] += planted::elsewhere_rad();
+        let armed = match self.safety.arm(&state) {
             Err(fault) if self.recovering && fault.is_outside_limits() => {
-                let outside = self.safety.arm_inward(state);
+                let outside = self.safety.arm_inward(&state);
                 outside.map(|()| Event::ArmedOutside)
             }
             inside => inside.map(|()| Event::Armed),
@@ -394,7 +403,8 @@ impl<const N: usize> Controller<N> {
             return;
         }
         let age = now.checked_duration_since(decision.frame_captured_at);
-        if age.is_none_or(|age| age > self.config.watchdogs.frame_age_max) {
+        let stale = age.is_none_or(|age| age > self.config.watchdogs.frame_age_max);
+        if stale && !is_planted(Bug::IgnoredAge) {
             self.counters.late_decisions += 1;
             self.stale_frame = age;
             return;
@@ -459,6 +469,7 @@ impl<const N: usize> Controller<N> {
             self.latch(fault);
         }
         let silence = match self.phase {
+            Phase::Teleop if is_planted(Bug::OperatorForgotten) => None,
             Phase::Teleop => dogs.operator(self.age(now, self.heard_operator_at)),
             Phase::Policy => dogs.policy(self.age(now, self.heard_policy_at), self.stale_frame),
             _ => None,
@@ -485,6 +496,9 @@ impl<const N: usize> Controller<N> {
     /// The first fault stays the named one until a person clears it; the strictest category is the one that counts.
     fn latch(&mut self, fault: Fault) {
         self.fault.get_or_insert(fault);
+        if is_planted(Bug::SkippedLatch) && matches!(fault, Fault::ArmLinkLost { .. }) {
+            return;
+        }
         self.on(Event::Stop(fault.category()));
     }
 
@@ -573,16 +587,6 @@ impl<const N: usize> Controller<N> {
             counters: self.counters,
         }
     }
-}
-
-/// The first joint whose measurement is not finite; the fingers count as the one after the last.
-fn not_finite<const N: usize>(state: &ArmState<N>) -> Option<u8> {
-    let joint = |i: usize| !(state.q[i].is_finite() && state.dq[i].is_finite());
-    let fingers = !state.aperture_m.is_finite();
-    (0..N)
-        .find(|&i| joint(i))
-        .or(fingers.then_some(N))
-        .map(|i| i as u8)
 }
 
 /// The angle that differs from `angle_rad` by whole turns and from `near_rad` by half a turn at most.

@@ -23,6 +23,7 @@ pub mod handoff;
 pub mod kinematics;
 pub mod observation;
 pub mod phase;
+pub mod planted;
 pub mod policy;
 pub mod realtime;
 pub mod replay;

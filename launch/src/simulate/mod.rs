@@ -24,7 +24,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::ops::Range;
 use std::sync::Mutex;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use visuomotor_runtime::clock::Duration;
 use visuomotor_runtime::clock::linux::thread_cpu_time;
 use visuomotor_runtime::replay::replay;
@@ -67,6 +67,10 @@ struct Verdict {
 pub fn run(args: &SimulateArgs) -> Result<Grade, CommandError> {
     let launch = Launch::read(&args.launch).map_err(CommandError::input)?;
     output::check_json(args.json.as_deref())?;
+    #[cfg(feature = "planted-bugs")]
+    if let Some(bug) = args.plant {
+        visuomotor_runtime::planted::plant(bug);
+    }
     let mut report = share(args, &launch).map_err(CommandError::input)?;
     report.failures.sort_by_key(|failure| failure.seed);
     report.realtime_factor = report.simulated_ns as f64 / report.cpu_ns.max(1) as f64;
@@ -80,12 +84,12 @@ pub fn run(args: &SimulateArgs) -> Result<Grade, CommandError> {
 /// Every thread takes the next seed; simulated time belongs to its thread.
 fn share(args: &SimulateArgs, launch: &Launch) -> Result<Report, WiringError> {
     let Range { start, end } = args.seeds.0;
-    let next = AtomicU64::new(start);
+    let (next, failed) = (AtomicU64::new(start), AtomicU32::new(0));
     let report = Mutex::new(Report::default());
     let work = || -> Result<(), WiringError> {
         loop {
             let seed = next.fetch_add(1, Ordering::Relaxed);
-            if seed >= end {
+            if seed >= end || failed.load(Ordering::Relaxed) >= args.max_failures {
                 return Ok(());
             }
             let before = thread_cpu_time();
@@ -94,7 +98,10 @@ fn share(args: &SimulateArgs, launch: &Launch) -> Result<Report, WiringError> {
             let cpu = thread_cpu_time() - before;
             let failure = match verdict.violation {
                 None => None,
-                Some(violation) => Some(failure(args, launch, seed, &plan, violation)?),
+                Some(violation) => {
+                    failed.fetch_add(1, Ordering::Relaxed);
+                    Some(failure(args, launch, seed, &plan, violation)?)
+                }
             };
             let mut report = report
                 .lock()

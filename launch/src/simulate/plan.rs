@@ -12,7 +12,6 @@ use visuomotor_runtime::clock::{Duration, Instant, SimMono};
 const FIRST_MS: u64 = 50;
 const LAST_MS: u64 = 2_200;
 /// Lengths are drawn evenly over their logarithm, ms.
-const SHORTEST_MS: f64 = 3.0;
 const LONGEST_MS: f64 = 1_000.0;
 
 macro_rules! kinds {
@@ -32,6 +31,17 @@ macro_rules! kinds {
             }
         }
     };
+}
+
+impl Kind {
+    /// Shorter ones would mostly meet nobody: decisions, frames and words of the operator are far apart.
+    fn shortest_ms(self) -> f64 {
+        match self.name().split('-').next() {
+            Some("policy" | "writer" | "disk") => 300.0,
+            Some("camera" | "operator") => 50.0,
+            _ => 3.0,
+        }
+    }
 }
 
 kinds! {
@@ -109,10 +119,11 @@ impl Choice {
 /// One fault, or, as often, two of which the second begins during or soon after the first.
 fn draw(kinds: &[Kind], rng: &mut impl Rng) -> Plan {
     let mut one = |earliest_ms: u64, latest_ms: u64| {
-        let octaves = (LONGEST_MS / SHORTEST_MS).log2();
-        let span_ms = SHORTEST_MS * (octaves * rng.random::<f64>()).exp2();
+        let kind = kinds[rng.random_range(0..kinds.len())];
+        let octaves = (LONGEST_MS / kind.shortest_ms()).log2();
+        let span_ms = kind.shortest_ms() * (octaves * rng.random::<f64>()).exp2();
         Planned {
-            kind: kinds[rng.random_range(0..kinds.len())],
+            kind,
             from_ms: rng.random_range(earliest_ms..=latest_ms),
             span_ms: span_ms as u64,
             number: rng.random_range(0..1000),

@@ -97,7 +97,7 @@ impl Misbehaving {
                     decision.action.yaw_rad = far;
                 }
                 (Kind::PolicyStale, Ok(decision)) => {
-                    decision.frame_captured_at = decision.frame_captured_at - STALE;
+                    decision.frame_captured_at -= STALE;
                 }
                 _ => {}
             }

@@ -338,3 +338,49 @@ async fn operate<C: Clock>(operator: &mut Operator<'_>, shared: &Shared<'_>) {
         due = (due + LOOK).max(C::now());
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::{plan_of, replayed};
+    use super::*;
+    use crate::simulate::plan::{Choice, text};
+    use std::path::Path;
+    use visuomotor_runtime::episode::Fingerprint;
+
+    fn launch() -> Launch {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("robots/sim_iiwa14.toml");
+        Launch::read(&path).expect("the shipped launch file")
+    }
+
+    fn record(launch: &Launch, seed: u64, plan: &[Planned]) -> Vec<Step<JOINTS>> {
+        let simulated = simulate(launch, seed, plan).expect("it is wired");
+        assert_eq!(simulated.violation, None, "seed {seed}, {}", text(plan));
+        simulated.steps
+    }
+
+    #[test]
+    fn a_simulation_repeats_bit_for_bit_and_so_does_its_replay() {
+        let launch = launch();
+        let all: Choice = "all".parse().expect("a choice");
+        for seed in 7_000..7_040 {
+            let plan = plan_of(&all, seed);
+            let a = record(&launch, seed, &plan);
+            // On another thread, whose clock and queue are its own.
+            let b = std::thread::scope(|scope| {
+                let again = scope.spawn(|| record(&launch, seed, &plan));
+                again.join().expect("it ends well")
+            });
+            assert_eq!(a.len(), b.len());
+            let mut prints = (Fingerprint::default(), Fingerprint::default());
+            for (a, b) in a.iter().zip(&b) {
+                assert_eq!(
+                    prints.0.of(a),
+                    prints.1.of(b),
+                    "seed {seed}, {}",
+                    text(&plan)
+                );
+            }
+            assert_eq!(replayed(&launch, &a).expect("it is wired"), None);
+        }
+    }
+}

@@ -4,6 +4,9 @@ mod bad_input;
 mod bench;
 mod eval;
 mod fuzz;
+#[cfg(feature = "planted-bugs")]
+mod planted;
 mod replay;
 mod robots;
 mod scratch;
+mod simulate;

@@ -1,7 +1,8 @@
 //! `cargo xtask test`: everything that CI runs, cheapest verdict first.
 //!
 //! Every stage asks Cargo for the same profile, flags and workspace features, so that one build of the dependencies
-//! serves them all and plain `cargo test` afterwards. (The controller alone is the exception: that is its point.)
+//! serves them all and plain `cargo test` afterwards. (The controller alone and the planted bugs are the exceptions: that
+//! is their point.)
 
 use crate::{Failure, process};
 use std::io::{BufRead, BufReader, Write};
@@ -19,12 +20,12 @@ pub enum Extent {
 /// A name, and what to ask Cargo.
 type Stage<'a> = (&'a str, Vec<&'a str>);
 
-fn stages(extent: Extent) -> [Stage<'static>; 6] {
+fn stages(extent: Extent) -> Vec<Stage<'static>> {
     let mut tests = vec!["test", "--workspace", "--tests"];
     if extent == Extent::Quick {
         tests.extend(["--", "--skip", "long_"]);
     }
-    [
+    let mut stages = vec![
         ("format", vec!["fmt", "--all", "--check"]),
         ("tidy", vec!["test", "--workspace", "--test", "tidy"]),
         (
@@ -44,7 +45,21 @@ fn stages(extent: Extent) -> [Stage<'static>; 6] {
             vec!["build", "--package", "visuomotor", "--no-default-features"],
         ),
         ("tests", tests),
-    ]
+    ];
+    if extent == Extent::Everything {
+        let feature = "visuomotor/planted-bugs";
+        let test = vec![
+            "test",
+            "--workspace",
+            "--features",
+            feature,
+            "--test",
+            "command",
+            "planted",
+        ];
+        stages.push(("planted bugs are found", test));
+    }
+    stages
 }
 
 /// Tests that ran, by outcome.
@@ -178,6 +193,7 @@ mod tests {
     fn quick_leaves_out_only_the_long_tests() {
         let (everything, quick) = (stages(Extent::Everything), stages(Extent::Quick));
         assert_eq!(everything[..5], quick[..5]);
+        assert_eq!((everything.len(), quick.len()), (7, 6));
         assert_eq!(
             quick[5].1,
             [&everything[5].1[..], &["--", "--skip", "long_"]].concat()

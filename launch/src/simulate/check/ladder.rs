@@ -58,11 +58,8 @@ impl Ladder {
         let now = pair.now();
         let began = *self.began.get_or_insert(last.due + last.jitter);
         let latched = step.phase.latched();
-        let finite = |state: &visuomotor_runtime::arm::ArmState<7>| {
-            state.q.is_finite() && state.dq.is_finite() && state.aperture_m.is_finite()
-        };
         match step.inputs.arm {
-            Ok(state) if finite(&state) => {
+            Ok(state) if state.not_finite().is_none() => {
                 let future = state.sampled_at > now + self.period;
                 demand(!future || latched.is_some(), "ages", || {
                     "a sample from the future".into()

@@ -121,7 +121,7 @@ impl<'a> Limits<'a> {
         demand(out_m <= ROUNDING, "limits", || {
             format!("the tool is {out_m} m outside the workspace")
         })?;
-        if step.tick % SHAPES_ONCE_IN == 0 {
+        if step.tick.is_multiple_of(SHAPES_ONCE_IN) {
             let distances = self.shapes.distances(&self.launch.chain.frames(&q));
             let least = distances.to_itself_m.min(distances.to_others_m);
             demand(least >= -ROUNDING, "limits", || {
