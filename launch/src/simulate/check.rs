@@ -7,6 +7,9 @@ mod ladder;
 mod latch;
 mod limits;
 mod phases;
+mod recovery;
+
+pub use recovery::RECOVERY_MAX;
 
 use crate::config::{JOINTS, Launch};
 use nalgebra::SVector;
@@ -51,15 +54,18 @@ pub struct Checkers<'a> {
     limits: limits::Limits<'a>,
     latch: latch::Latch,
     ladder: ladder::Ladder,
+    recovery: recovery::Recovery,
     last: Option<Step<JOINTS>>,
 }
 
 impl<'a> Checkers<'a> {
-    pub fn new(launch: &'a Launch) -> Self {
+    /// Nothing is wrong any more from `faults_over` on.
+    pub fn new(launch: &'a Launch, faults_over: Instant) -> Self {
         Self {
             limits: limits::Limits::new(launch),
             latch: latch::Latch::new(launch),
             ladder: ladder::Ladder::new(launch),
+            recovery: recovery::Recovery::new(faults_over),
             last: None,
         }
     }
@@ -74,6 +80,7 @@ impl<'a> Checkers<'a> {
                     .and_then(|()| self.limits.check(pair))
                     .and_then(|()| self.latch.check(pair, velocity))
                     .and_then(|()| self.ladder.check(pair))
+                    .and_then(|()| self.recovery.check(pair))
             }
         };
         self.last = Some(*step);

@@ -4,7 +4,7 @@
 //! not rendered: no policy here looks at them. Everything random follows from the seed. Not responsible for what goes wrong
 //! ([`super::plan`]) nor for judging it ([`super::check`]).
 
-use super::check::{Checkers, TrueVelocity, Violation};
+use super::check::{Checkers, RECOVERY_MAX, TrueVelocity, Violation};
 use super::operator::{LOOK, Operator};
 use super::plan::{Kind, Planned};
 use super::policy::Misbehaving;
@@ -32,8 +32,8 @@ use visuomotor_runtime::step::Step;
 
 /// How long people and policies are at it; then the loop is asked to end.
 const LENGTH: Duration = Duration::from_millis(3_000);
-/// A loop that has not ended by then never will.
-const PATIENCE: Duration = Duration::from_millis(8_000);
+/// A loop that has not ended this long after it was asked to never will.
+const PATIENCE: Duration = Duration::from_millis(5_000);
 /// Frames an action.
 const FRAMES: u64 = 8;
 
@@ -164,6 +164,9 @@ pub fn simulate(launch: &Launch, seed: u64, plan: &[Planned]) -> Result<Simulate
     SimMono::reset();
     arm.restart(SimMono::EPOCH);
 
+    let ends = plan.iter().map(|planned| planned.window().until);
+    let faults_over = ends.max().unwrap_or(SimMono::EPOCH);
+    let end = (SimMono::EPOCH + LENGTH).max(faults_over + RECOVERY_MAX + LOOK);
     let arm_faults = plan.iter().filter_map(|planned| planned.arm_fault(JOINTS));
     let camera_faults = plan.iter().filter_map(Planned::camera_fault);
     let stalls = plan
@@ -179,7 +182,7 @@ pub fn simulate(launch: &Launch, seed: u64, plan: &[Planned]) -> Result<Simulate
         ended: Cell::new(false),
         finished: Cell::new(false),
         steps: RefCell::default(),
-        checkers: RefCell::new(Checkers::new(launch)),
+        checkers: RefCell::new(Checkers::new(launch, faults_over)),
         violation: RefCell::default(),
         stalls: RefCell::new(stalls.copied().collect()),
         stalled: Cell::new(0),
@@ -211,7 +214,7 @@ pub fn simulate(launch: &Launch, seed: u64, plan: &[Planned]) -> Result<Simulate
     let mut link = Link(&shared);
     let ticker = Ticker::<SimMono>::new(SimMono::EPOCH, launch.control_period());
     executor::run::<SimMono>(&mut [
-        pin!(watch::<SimMono>(&shared)),
+        pin!(watch::<SimMono>(end, &shared)),
         pin!(async {
             control_loop::control(ticker, &mut arm, &mut controller, &mut link).await;
             shared.finished.set(true);
@@ -257,11 +260,11 @@ pub fn simulate(launch: &Launch, seed: u64, plan: &[Planned]) -> Result<Simulate
 }
 
 /// Ends the people's part in time, and everything when the loop has ended or should have.
-async fn watch<C: Clock>(shared: &Shared<'_>) {
-    C::delay_until(SimMono::EPOCH + LENGTH).await;
+async fn watch<C: Clock>(end: Instant, shared: &Shared<'_>) {
+    C::delay_until(end).await;
     shared.ended.set(true);
-    let mut due = SimMono::EPOCH + LENGTH;
-    while !shared.finished.get() && due < SimMono::EPOCH + PATIENCE {
+    let mut due = end;
+    while !shared.finished.get() && due < end + PATIENCE {
         due += LOOK;
         C::delay_until(due).await;
     }
