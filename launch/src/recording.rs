@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use visuomotor_runtime::clock::Instant;
 use visuomotor_runtime::clock::linux::unix_time;
 use visuomotor_runtime::episode::{
-    Attachment, Clock, ClockSource, Code, Ending, EpisodeError, EpisodeFile, EpisodeWriter, Header,
+    Attachment, Clock, ClockSource, Code, DiskWriter, Ending, EpisodeError, EpisodeWriter, Header,
     JointNames, Losses, ObservationRecord, Origin, Outcome, PolicyIdentity, Robot, SCHEMA_VERSION,
     Scene, Sha256, TextMap,
 };
@@ -123,7 +123,7 @@ impl<'a> Lineage<'a> {
 
 /// Writes one simulated episode as it goes by.
 pub struct Recording {
-    writer: EpisodeWriter<EpisodeFile>,
+    writer: DiskWriter,
     /// The newest tick.
     now: Instant,
     /// The first error; what comes after it is not written.
@@ -175,10 +175,7 @@ impl Recording {
         self.writer.close(&outcome, Losses::default()).map(drop)
     }
 
-    fn note(
-        &mut self,
-        write: impl FnOnce(&mut EpisodeWriter<EpisodeFile>) -> Result<(), EpisodeError>,
-    ) {
+    fn note(&mut self, write: impl FnOnce(&mut DiskWriter) -> Result<(), EpisodeError>) {
         if self.error.is_none() {
             self.error = write(&mut self.writer).err();
         }

@@ -1,14 +1,15 @@
 //! A file that has its final name only when it is whole and on the disk.
 
 use super::EpisodeError;
+use super::writer::Disk;
 use std::fs::{self, File};
-use std::io::{self, BufWriter, Seek, SeekFrom, Write};
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 /// Written under `NAME.open` until [`EpisodeFile::commit`]; left there if that never comes.
 #[derive(Debug)]
 pub struct EpisodeFile {
-    file: BufWriter<File>,
+    file: File,
     path: PathBuf,
     open_path: PathBuf,
 }
@@ -36,19 +37,25 @@ impl EpisodeFile {
             },
         })?;
         Ok(Self {
-            file: BufWriter::new(file),
+            file,
             path: path.to_owned(),
             open_path,
         })
     }
 
+    fn named<T>(&self, result: io::Result<T>) -> io::Result<T> {
+        result.map_err(|e| io::Error::new(e.kind(), format!("{}: {e}", self.open_path.display())))
+    }
+}
+
+impl Disk for EpisodeFile {
     /// Brings everything to the disk, then gives the file its final name.
-    pub fn commit(self) -> Result<(), EpisodeError> {
+    fn commit(self: Box<Self>) -> Result<(), EpisodeError> {
         let Self {
             file,
             path,
             open_path,
-        } = self;
+        } = *self;
         let error = |doing| {
             let path = open_path.clone();
             move |source| EpisodeError::File {
@@ -57,10 +64,6 @@ impl EpisodeFile {
                 source,
             }
         };
-        let file = file
-            .into_inner()
-            .map_err(|e| e.into_error())
-            .map_err(error("write"))?;
         file.sync_all().map_err(error("sync"))?;
         fs::rename(&open_path, &path).map_err(error("rename"))?;
         // The new name is on the disk only when its directory is.
@@ -72,10 +75,6 @@ impl EpisodeFile {
             .and_then(|directory| directory.sync_all())
             .map_err(error("sync the directory of"))
     }
-
-    fn named<T>(&self, result: io::Result<T>) -> io::Result<T> {
-        result.map_err(|e| io::Error::new(e.kind(), format!("{}: {e}", self.open_path.display())))
-    }
 }
 
 impl Write for EpisodeFile {
@@ -86,13 +85,6 @@ impl Write for EpisodeFile {
 
     fn flush(&mut self) -> io::Result<()> {
         let result = self.file.flush();
-        self.named(result)
-    }
-}
-
-impl Seek for EpisodeFile {
-    fn seek(&mut self, position: SeekFrom) -> io::Result<u64> {
-        let result = self.file.seek(position);
         self.named(result)
     }
 }
@@ -116,7 +108,7 @@ mod tests {
         let mut file = EpisodeFile::create(&path).unwrap();
         file.write_all(b"whole").unwrap();
         assert!(!path.exists() && directory.join("a.mcap.open").exists());
-        file.commit().unwrap();
+        Box::new(file).commit().unwrap();
         assert_eq!(fs::read(&path).unwrap(), b"whole");
         assert!(!directory.join("a.mcap.open").exists());
         fs::remove_dir_all(directory).unwrap();

@@ -21,6 +21,7 @@ mod recorder;
 mod records;
 #[cfg(test)]
 mod samples;
+mod spool;
 mod writer;
 
 pub use file::EpisodeFile;
@@ -30,11 +31,11 @@ pub use lineage::{
     Scene, Sha256, TextMap,
 };
 pub use reader::Episode;
-pub use recorder::{EventSink, Queues, Recorder, StepSink};
+pub use recorder::{EventSink, Queues, Recorder, StepSink, Worker};
 pub use records::{
     Attachment, DecisionRecord, Ending, FrameRecord, Losses, ObservationRecord, Outcome,
 };
-pub use writer::{EpisodeWriter, Summary};
+pub use writer::{Disk, DiskWriter, EpisodeWriter, Summary};
 
 use std::io;
 use std::path::PathBuf;

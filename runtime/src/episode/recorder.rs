@@ -4,9 +4,8 @@
 //! full is dropped and counted. Disk errors are kept and counted until the episode is finished. Not responsible for
 //! the thread's priority.
 
-use super::file::EpisodeFile;
 use super::records::{DecisionRecord, Losses, ObservationRecord, Outcome};
-use super::{EpisodeError, EpisodeWriter, Summary};
+use super::{DiskWriter, EpisodeError, Summary};
 use crate::camera::Frame;
 use crate::clock::Instant;
 use crate::step::Step;
@@ -99,7 +98,7 @@ enum Message {
     Observation(ObservationRecord),
     Decision(DecisionRecord),
     Begin {
-        writer: Box<EpisodeWriter<EpisodeFile>>,
+        writer: Box<DiskWriter>,
         started_at: Instant,
         dropped: Losses,
     },
@@ -124,43 +123,22 @@ impl Recorder {
     pub fn start<const N: usize>(
         queues: Queues,
     ) -> Result<(Self, StepSink<N>, EventSink), EpisodeError> {
-        let (producer, consumer) = rtrb::RingBuffer::new(queues.steps);
-        let (messages, receiver) = channel::bounded(queues.events);
-        let dropped = Arc::new(Dropped::default());
-        let worker = Worker {
-            ring: consumer,
-            messages: receiver,
-            open: None,
-        };
+        let (worker, steps, events) = Worker::new(queues);
+        let (messages, dropped) = (events.messages.clone(), events.dropped.clone());
         let thread = thread::Builder::new()
             .name("episode".into())
             .spawn(move || worker.run())?;
-        let steps = StepSink {
-            ring: producer,
-            dropped: dropped.clone(),
+        let recorder = Self {
+            messages,
+            dropped,
+            thread: Some(thread),
+            recording: false,
         };
-        let events = EventSink {
-            messages: messages.clone(),
-            dropped: dropped.clone(),
-        };
-        Ok((
-            Self {
-                messages,
-                dropped,
-                thread: Some(thread),
-                recording: false,
-            },
-            steps,
-            events,
-        ))
+        Ok((recorder, steps, events))
     }
 
     /// From here on everything goes to `writer`: the steps that are due at `started_at` or later, and all events.
-    pub fn begin(
-        &mut self,
-        writer: EpisodeWriter<EpisodeFile>,
-        started_at: Instant,
-    ) -> Result<(), EpisodeError> {
+    pub fn begin(&mut self, writer: DiskWriter, started_at: Instant) -> Result<(), EpisodeError> {
         if self.recording {
             return Err(EpisodeError::Recording);
         }
@@ -209,15 +187,17 @@ impl Drop for Recorder {
     }
 }
 
-struct Worker<const N: usize> {
+/// What the recorder's thread does. A simulation does it itself, when its own time says so.
+pub struct Worker<const N: usize> {
     ring: rtrb::Consumer<Step<N>>,
     messages: Receiver<Message>,
+    dropped: Arc<Dropped>,
     open: Option<Open>,
 }
 
 /// The episode that is being recorded.
 struct Open {
-    writer: Box<EpisodeWriter<EpisodeFile>>,
+    writer: Box<DiskWriter>,
     started_at: Instant,
     /// Dropped before it began.
     dropped: Losses,
@@ -227,50 +207,99 @@ struct Open {
 }
 
 impl<const N: usize> Worker<N> {
+    /// Without a thread: for simulated time.
+    pub fn new(queues: Queues) -> (Self, StepSink<N>, EventSink) {
+        let (producer, ring) = rtrb::RingBuffer::new(queues.steps);
+        let (sender, messages) = channel::bounded(queues.events);
+        let dropped = Arc::new(Dropped::default());
+        let worker = Self {
+            ring,
+            messages,
+            dropped: dropped.clone(),
+            open: None,
+        };
+        let steps = StepSink {
+            ring: producer,
+            dropped: dropped.clone(),
+        };
+        let events = EventSink {
+            messages: sender,
+            dropped,
+        };
+        (worker, steps, events)
+    }
+
+    /// As [`Recorder::begin`].
+    pub fn begin(&mut self, writer: DiskWriter, started_at: Instant) {
+        self.open(Box::new(writer), started_at, self.dropped.load());
+    }
+
+    /// Writes what was handed over since the last turn.
+    pub fn turn(&mut self) {
+        while let Ok(message) = self.messages.try_recv() {
+            self.take(message);
+        }
+        self.drain();
+    }
+
+    /// As [`Recorder::finish`].
+    pub fn finish(&mut self, outcome: &Outcome) -> Result<Summary, EpisodeError> {
+        self.turn();
+        self.close(outcome, self.dropped.load())
+    }
+
     fn run(mut self) {
         loop {
             match self.messages.recv_timeout(DRAIN_PERIOD) {
-                Ok(Message::Begin {
-                    writer,
-                    started_at,
-                    dropped,
-                }) => {
-                    let unwritten = Losses::default();
-                    self.open = Some(Open {
-                        writer,
-                        started_at,
-                        dropped,
-                        unwritten,
-                        first_error: None,
-                    });
-                }
-                Ok(Message::Finish {
-                    outcome,
-                    dropped,
-                    reply,
-                }) => {
-                    self.drain();
-                    let result = self.open.take().ok_or(EpisodeError::NotRecording);
-                    // Nobody listens when the session gave up; the file is finished all the same.
-                    let _ = reply.send(result.and_then(|open| open.finish(&outcome, dropped)));
-                }
-                Ok(Message::Frame(frame)) => {
-                    self.write(|w| w.frame(&frame), |lost| &mut lost.frames)
-                }
-                Ok(Message::Observation(record)) => {
-                    self.write(|w| w.observation(&record), |lost| &mut lost.events);
-                }
-                Ok(Message::Decision(record)) => {
-                    self.write(
-                        |w| w.decision(&record.decision, record.decided_at),
-                        |lost| &mut lost.events,
-                    );
-                }
                 Err(RecvTimeoutError::Timeout) => {}
                 Ok(Message::End) | Err(RecvTimeoutError::Disconnected) => return,
+                Ok(message) => self.take(message),
             }
             self.drain();
         }
+    }
+
+    fn take(&mut self, message: Message) {
+        match message {
+            Message::Begin {
+                writer,
+                started_at,
+                dropped,
+            } => self.open(writer, started_at, dropped),
+            Message::Finish {
+                outcome,
+                dropped,
+                reply,
+            } => {
+                // Nobody listens when the session gave up; the file is finished all the same.
+                let _ = reply.send(self.close(&outcome, dropped));
+            }
+            Message::Frame(frame) => self.write(|w| w.frame(&frame), |lost| &mut lost.frames),
+            Message::Observation(record) => {
+                self.write(|w| w.observation(&record), |lost| &mut lost.events);
+            }
+            Message::Decision(record) => self.write(
+                |w| w.decision(&record.decision, record.decided_at),
+                |lost| &mut lost.events,
+            ),
+            Message::End => {}
+        }
+    }
+
+    fn open(&mut self, writer: Box<DiskWriter>, started_at: Instant, dropped: Losses) {
+        self.open = Some(Open {
+            writer,
+            started_at,
+            dropped,
+            unwritten: Losses::default(),
+            first_error: None,
+        });
+    }
+
+    fn close(&mut self, outcome: &Outcome, dropped: Losses) -> Result<Summary, EpisodeError> {
+        self.drain();
+        let open = self.open.take().ok_or(EpisodeError::NotRecording)?;
+        open.finish(outcome, dropped)
     }
 
     /// Empties the ring. Between episodes it stays half full: the next one may already have begun there.
@@ -290,7 +319,7 @@ impl<const N: usize> Worker<N> {
     /// Counts in `loss` what cannot be written. Without an episode there is nothing to write or to lose.
     fn write(
         &mut self,
-        write: impl FnOnce(&mut EpisodeWriter<EpisodeFile>) -> Result<(), EpisodeError>,
+        write: impl FnOnce(&mut DiskWriter) -> Result<(), EpisodeError>,
         loss: impl FnOnce(&mut Losses) -> &mut u64,
     ) {
         if let Some(open) = &mut self.open
@@ -312,21 +341,25 @@ impl Open {
             events: dropped.events - before.events + unwritten.events,
         };
         let closed = self.writer.close(outcome, lost);
-        match self.first_error {
-            None => closed,
-            Some(first) => Err(EpisodeError::Incomplete {
-                lost,
-                first: Box::new(first),
-            }),
-        }
+        let Some(first) = self.first_error else {
+            return closed;
+        };
+        let lost = match closed {
+            Err(EpisodeError::Incomplete { lost, .. }) => lost,
+            _ => lost,
+        };
+        Err(EpisodeError::Incomplete {
+            lost,
+            first: Box::new(first),
+        })
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::episode::Episode;
     use crate::episode::samples::{self, at_ms};
+    use crate::episode::{DiskWriter, Episode, EpisodeWriter};
     use std::fs;
     use std::path::PathBuf;
 
@@ -346,7 +379,7 @@ mod tests {
             Self(path)
         }
 
-        fn writer(&self, name: &str) -> EpisodeWriter<EpisodeFile> {
+        fn writer(&self, name: &str) -> DiskWriter {
             EpisodeWriter::create(&self.0.join(name), &samples::header(), &[]).unwrap()
         }
 

@@ -240,10 +240,7 @@ pub const LOST: Losses = Losses {
 };
 
 /// `ticks` of a whole episode: a frame, an observation and a decision every 50 ms.
-pub fn write<W: std::io::Write + std::io::Seek>(
-    sink: W,
-    ticks: u64,
-) -> Result<(Summary, W), EpisodeError> {
+pub fn write<W: std::io::Write>(sink: W, ticks: u64) -> Result<(Summary, W), EpisodeError> {
     let mut writer = EpisodeWriter::new(sink, &header(), &attachments())?;
     for i in 0..ticks {
         writer.step(&step(i))?;

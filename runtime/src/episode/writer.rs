@@ -8,6 +8,7 @@ use super::convert;
 use super::file::EpisodeFile;
 use super::messages::{self, CompressedImage, JointState, Message};
 use super::records::{Attachment, Losses, ObservationRecord, Outcome};
+use super::spool::{Spool, Tap};
 use super::{EpisodeError, Header, topic};
 use crate::camera::Frame;
 use crate::clock::{Duration, Instant};
@@ -16,9 +17,11 @@ use crate::step::Step;
 use jpeg_encoder::ColorType;
 use mcap::records::MessageHeader;
 use std::collections::BTreeMap;
-use std::io::{Seek, Write};
+use std::io::{self, Write};
 use std::path::Path;
 
+/// So many bytes may wait for a disk that takes none; from there on records are refused.
+const PENDING_BYTES_MAX: usize = 32 << 20;
 /// A chunk is closed and written out after this much log time, so a killed program loses no more than that.
 const FLUSH_PERIOD: Duration = Duration::from_ticks(100_000_000);
 /// Of JPEG, 1 to 100. From 90 on the colours keep their full resolution.
@@ -34,7 +37,8 @@ pub struct Summary {
     pub lost: Losses,
 }
 
-pub struct EpisodeWriter<W: Write + Seek> {
+/// A disk that fails while the episode is written costs nothing if it takes what waits before the end.
+pub struct EpisodeWriter<W: Write> {
     log: Log<W>,
     channels: Channels,
     joint_count: usize,
@@ -55,34 +59,44 @@ struct Channels {
     outcome: u16,
 }
 
-impl EpisodeWriter<EpisodeFile> {
+/// Where an episode goes, and how it becomes whole there.
+pub trait Disk: Write + Send {
+    /// Everything was written: brings it to the disk under its name.
+    fn commit(self: Box<Self>) -> Result<(), EpisodeError>;
+}
+
+/// Writes an episode to a file, or to what a simulation has instead of one.
+pub type DiskWriter = EpisodeWriter<Box<dyn Disk>>;
+
+impl DiskWriter {
     /// Begins the file `path`, which should end in `.mcap`; until [`EpisodeWriter::close`] it is called `path.open`.
     pub fn create(
         path: &Path,
         header: &Header,
         attachments: &[Attachment],
     ) -> Result<Self, EpisodeError> {
-        Self::new(EpisodeFile::create(path)?, header, attachments)
+        Self::new(Box::new(EpisodeFile::create(path)?), header, attachments)
     }
 
     /// Ends the episode and returns when it is on the disk under its name.
     pub fn close(self, outcome: &Outcome, lost: Losses) -> Result<Summary, EpisodeError> {
-        let (summary, file) = self.finish(outcome, lost)?;
-        file.commit()?;
+        let (summary, disk) = self.finish(outcome, lost)?;
+        disk.commit()?;
         Ok(summary)
     }
 }
 
-impl<W: Write + Seek> EpisodeWriter<W> {
+impl<W: Write> EpisodeWriter<W> {
     /// Writes the lineage at once: even a file that ends here says what it is.
     pub fn new(sink: W, header: &Header, attachments: &[Attachment]) -> Result<Self, EpisodeError> {
+        let (spool, tap) = Spool::new(sink);
         let mut mcap = mcap::WriteOptions::new()
             .profile("ros2")
             .library(concat!("visuomotor ", env!("CARGO_PKG_VERSION")))
             .compression(Some(mcap::Compression::Lz4))
             // Only ever append: then what was flushed stays readable, whatever happens later.
             .disable_seeking(true)
-            .create(sink)?;
+            .create(tap)?;
         for (name, metadata) in header.to_records() {
             mcap.write_metadata(&mcap::records::Metadata {
                 name: name.into(),
@@ -99,27 +113,31 @@ impl<W: Write + Seek> EpisodeWriter<W> {
             })?;
         }
         let channels = Channels {
-            joint_states: add_channel::<JointState, W>(&mut mcap, topic::JOINT_STATES)?,
-            joint_commands: add_channel::<JointState, W>(&mut mcap, topic::JOINT_COMMANDS)?,
-            step: add_channel::<messages::Step, W>(&mut mcap, topic::STEP)?,
-            image: add_channel::<CompressedImage, W>(&mut mcap, topic::IMAGE)?,
-            observation: add_channel::<messages::Observation, W>(&mut mcap, topic::OBSERVATION)?,
-            tcp: add_channel::<messages::PoseStamped, W>(&mut mcap, topic::TCP)?,
-            action: add_channel::<messages::Action, W>(&mut mcap, topic::ACTION)?,
-            outcome: add_channel::<messages::Outcome, W>(&mut mcap, topic::OUTCOME)?,
+            joint_states: add_channel::<JointState>(&mut mcap, topic::JOINT_STATES)?,
+            joint_commands: add_channel::<JointState>(&mut mcap, topic::JOINT_COMMANDS)?,
+            step: add_channel::<messages::Step>(&mut mcap, topic::STEP)?,
+            image: add_channel::<CompressedImage>(&mut mcap, topic::IMAGE)?,
+            observation: add_channel::<messages::Observation>(&mut mcap, topic::OBSERVATION)?,
+            tcp: add_channel::<messages::PoseStamped>(&mut mcap, topic::TCP)?,
+            action: add_channel::<messages::Action>(&mut mcap, topic::ACTION)?,
+            outcome: add_channel::<messages::Outcome>(&mut mcap, topic::OUTCOME)?,
         };
         mcap.flush()?;
+        let mut log = Log {
+            mcap,
+            spool,
+            buffer: Vec::new(),
+            flushed_at: None,
+            marks: Vec::new(),
+        };
+        log.spool.carry()?;
         let names = header.robot.joint_names.0.clone();
         let camera = messages::Header {
             frame_id: "camera".into(),
             ..Default::default()
         };
         Ok(Self {
-            log: Log {
-                mcap,
-                buffer: Vec::new(),
-                flushed_at: None,
-            },
+            log,
             channels,
             joint_count: names.len(),
             summary: Summary::default(),
@@ -143,6 +161,7 @@ impl<W: Write + Seek> EpisodeWriter<W> {
             });
         }
         let (at, sequence) = (step.due, step.tick as u32);
+        self.log.flush_when_due(at, self.summary)?;
         let joints = &mut self.joint_state;
         if let Some(state) = &step.measured() {
             convert::set_joint_state(
@@ -169,6 +188,7 @@ impl<W: Write + Seek> EpisodeWriter<W> {
 
     pub fn observation(&mut self, record: &ObservationRecord) -> Result<(), EpisodeError> {
         let (at, gripper) = (record.observed_at, &record.gripper);
+        self.log.flush_when_due(at, self.summary)?;
         let pose = convert::pose_stamped(gripper.sampled_at, &gripper.measured);
         self.log.put(
             self.channels.observation,
@@ -186,6 +206,7 @@ impl<W: Write + Seek> EpisodeWriter<W> {
         decision: &Decision,
         decided_at: Instant,
     ) -> Result<(), EpisodeError> {
+        self.log.flush_when_due(decided_at, self.summary)?;
         let message = convert::action(decision, decided_at);
         self.log
             .put(self.channels.action, decision.step, decided_at, &message)?;
@@ -195,6 +216,7 @@ impl<W: Write + Seek> EpisodeWriter<W> {
 
     /// Compresses the frame, which takes milliseconds.
     pub fn frame(&mut self, frame: &Frame) -> Result<(), EpisodeError> {
+        self.log.flush_when_due(frame.captured_at, self.summary)?;
         let (width, height) = (frame.image.width, frame.image.height);
         let error = |reason: String| EpisodeError::Image {
             width,
@@ -220,27 +242,50 @@ impl<W: Write + Seek> EpisodeWriter<W> {
     }
 
     /// Ends the episode and hands the sink back, flushed. `lost` is what never reached this writer.
+    ///
+    /// # Errors
+    /// [`EpisodeError::Incomplete`] when the sink does not take the end; what is lost is then counted, `lost` included.
     pub fn finish(mut self, outcome: &Outcome, lost: Losses) -> Result<(Summary, W), EpisodeError> {
-        let message = convert::outcome(outcome, &lost);
+        let summary = Summary {
+            lost,
+            ..self.summary
+        };
+        match self.end(outcome, &lost) {
+            Ok(()) => {}
+            Err(first) => {
+                return Err(EpisodeError::Incomplete {
+                    lost: summary.beyond(&self.log.on_disk()),
+                    first: Box::new(first),
+                });
+            }
+        }
+        let sink = self.log.spool.into_sink();
+        let gone = io::Error::other("the sink was taken");
+        Ok((summary, sink.ok_or(gone)?))
+    }
+
+    fn end(&mut self, outcome: &Outcome, lost: &Losses) -> Result<(), EpisodeError> {
+        let message = convert::outcome(outcome, lost);
         self.log
             .put(self.channels.outcome, 0, outcome.ended_at, &message)?;
         self.log.mcap.finish()?;
-        let mut sink = self.log.mcap.into_inner();
-        sink.flush()?;
-        Ok((
-            Summary {
-                lost,
-                ..self.summary
-            },
-            sink,
-        ))
+        Ok(self.log.spool.carry()?)
     }
 }
 
-fn add_channel<M: Message, W: Write + Seek>(
-    mcap: &mut mcap::Writer<W>,
-    topic: &str,
-) -> Result<u16, EpisodeError> {
+impl Summary {
+    /// What is in this one and not in `whole`, as losses.
+    fn beyond(&self, whole: &Summary) -> Losses {
+        let events = |summary: &Summary| summary.observations + summary.decisions;
+        Losses {
+            steps: self.lost.steps + self.steps - whole.steps,
+            frames: self.lost.frames + self.frames - whole.frames,
+            events: self.lost.events + events(self) - events(whole),
+        }
+    }
+}
+
+fn add_channel<M: Message>(mcap: &mut mcap::Writer<Tap>, topic: &str) -> Result<u16, EpisodeError> {
     let schema = mcap.add_schema(
         &M::schema_name(),
         "ros2msg",
@@ -249,13 +294,19 @@ fn add_channel<M: Message, W: Write + Seek>(
     Ok(mcap.add_channel(schema, topic, "cdr", &BTreeMap::new())?)
 }
 
-struct Log<W: Write + Seek> {
-    mcap: mcap::Writer<W>,
+/// The parts are dropped in this order: the format writes its end, and the spool carries it.
+struct Log<W: Write> {
+    mcap: mcap::Writer<Tap>,
+    spool: Spool<W>,
     buffer: Vec<u8>,
     flushed_at: Option<Instant>,
+    /// After which byte of the file which records are whole; the newest that the disk has, and those after it.
+    marks: Vec<(u64, Summary)>,
 }
 
-impl<W: Write + Seek> Log<W> {
+impl<W: Write> Log<W> {
+    /// # Errors
+    /// When the record is refused, because the disk takes nothing and too much waits already.
     fn put<M: Message>(
         &mut self,
         channel_id: u16,
@@ -263,13 +314,8 @@ impl<W: Write + Seek> Log<W> {
         log_time: Instant,
         message: &M,
     ) -> Result<(), EpisodeError> {
-        let since = *self.flushed_at.get_or_insert(log_time);
-        if log_time
-            .checked_duration_since(since)
-            .is_some_and(|age| age >= FLUSH_PERIOD)
-        {
-            self.mcap.flush()?;
-            self.flushed_at = Some(log_time);
+        if self.spool.pending() > PENDING_BYTES_MAX {
+            self.spool.carry()?;
         }
         cdr::encode(message, &mut self.buffer);
         let at = log_time.as_ticks();
@@ -281,13 +327,37 @@ impl<W: Write + Seek> Log<W> {
         };
         Ok(self.mcap.write_to_known_channel(&header, &self.buffer)?)
     }
+
+    /// Closes the chunk in time. What the disk does not take waits.
+    fn flush_when_due(&mut self, now: Instant, whole: Summary) -> Result<(), EpisodeError> {
+        let since = *self.flushed_at.get_or_insert(now);
+        let age = now.checked_duration_since(since);
+        if age.is_none_or(|age| age < FLUSH_PERIOD) {
+            return Ok(());
+        }
+        self.flushed_at = Some(now);
+        self.mcap.flush()?;
+        self.marks.push((self.spool.length(), whole));
+        let _ = self.spool.carry();
+        let taken = self.spool.taken();
+        let on_disk = self.marks.iter().rposition(|(end, _)| *end <= taken);
+        self.marks.drain(..on_disk.unwrap_or(0));
+        Ok(())
+    }
+
+    /// The records that are certainly on the disk.
+    fn on_disk(&self) -> Summary {
+        let taken = self.spool.taken();
+        let newest = self.marks.iter().rfind(|(end, _)| *end <= taken);
+        newest.map_or(Summary::default(), |(_, whole)| *whole)
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::episode::samples;
-    use std::io::{self, Cursor, SeekFrom};
+    use std::io::Cursor;
 
     #[test]
     fn same_calls_give_the_same_bytes() {
@@ -404,9 +474,52 @@ mod tests {
         }
     }
 
-    impl Seek for Full {
-        fn seek(&mut self, _: SeekFrom) -> io::Result<u64> {
-            Ok(0)
+    /// A disk that others fill up and empty again.
+    #[derive(Clone, Default)]
+    struct Shared(std::sync::Arc<std::sync::Mutex<(Vec<u8>, bool)>>);
+
+    impl Write for Shared {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            let (disk, full) = &mut *self.0.lock().unwrap();
+            if *full {
+                return Err(io::ErrorKind::StorageFull.into());
+            }
+            disk.extend_from_slice(bytes);
+            Ok(bytes.len())
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn a_disk_that_is_full_for_a_while_costs_nothing_and_at_the_end_the_loss_is_counted() {
+        for (full_at_the_end, from) in [(false, 120), (true, 240)] {
+            let disk = Shared::default();
+            let mut writer = EpisodeWriter::new(disk.clone(), &samples::header(), &[]).unwrap();
+            for i in 0..400 {
+                disk.0.lock().unwrap().1 = i >= from && (full_at_the_end || i < 330);
+                writer.step(&samples::step(i)).unwrap();
+            }
+            let ended = writer.finish(&samples::outcome(samples::at_ms(400)), Losses::default());
+            let file = disk.0.lock().unwrap().0.clone();
+            let steps = crate::episode::Episode::<7>::read(&file[..]).unwrap().steps;
+            assert!(
+                steps
+                    .iter()
+                    .copied()
+                    .eq((0..steps.len() as u64).map(samples::step))
+            );
+            match ended {
+                Ok((summary, _)) => assert_eq!((summary.steps, steps.len()), (400, 400)),
+                Err(EpisodeError::Incomplete { lost, .. }) => {
+                    assert!(full_at_the_end);
+                    assert_eq!(lost.steps as usize + steps.len(), 400);
+                    assert!((200..=240).contains(&steps.len()), "{}", steps.len());
+                }
+                Err(error) => panic!("{error}"),
+            }
         }
     }
 
