@@ -258,6 +258,9 @@ pub struct SimulateArgs {
     /// `all`, `none`, kinds, or exactly planned faults; separated by commas.
     #[arg(long, value_name = "FAULTS", default_value = "all")]
     pub faults: crate::simulate::plan::Choice,
+    /// Write the episode of every simulation to this directory.
+    #[arg(long, value_name = "DIR")]
+    pub record: Option<PathBuf>,
     /// Begin no new seed after so many have failed; a failure takes some time to be made small.
     #[arg(long, value_name = "N", default_value_t = 20, value_parser = episodes())]
     pub max_failures: u32,

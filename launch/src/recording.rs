@@ -78,6 +78,16 @@ impl<'a> Lineage<'a> {
         }
     }
 
+    /// Header and attachments of an episode in simulated time.
+    pub fn simulated(&self, seed: u64) -> (Header, [Attachment; 2]) {
+        let clock = Clock {
+            source: ClockSource::Simulated,
+            realtime_granted: false,
+        };
+        let header = self.header(format!("sim-{seed}"), clock, seed);
+        (header, self.attachments())
+    }
+
     /// Path, header and attachments of an episode of a session in real time.
     pub fn live(
         &self,
@@ -137,13 +147,9 @@ impl Recording {
         directory: &Path,
         seed: u64,
     ) -> Result<Self, EpisodeError> {
-        let clock = Clock {
-            source: ClockSource::Simulated,
-            realtime_granted: false,
-        };
-        let header = lineage.header(format!("sim-{seed}"), clock, seed);
+        let (header, attachments) = lineage.simulated(seed);
         let path = directory.join(format!("{seed:08}.mcap"));
-        let writer = EpisodeWriter::create(&path, &header, &lineage.attachments())?;
+        let writer = EpisodeWriter::create(&path, &header, &attachments)?;
         Ok(Self {
             writer,
             now: Instant::from_ticks(0),

@@ -4,6 +4,7 @@
 //! responsible for one simulation ([`system`]) nor for what must be true of it ([`check`]).
 
 mod check;
+mod ledger;
 mod operator;
 pub mod plan;
 mod policy;
@@ -14,7 +15,9 @@ use crate::cli::SimulateArgs;
 use crate::config::Launch;
 use crate::error::{CommandError, Grade};
 use crate::output;
-use crate::wiring::{self, WiringError};
+use crate::policy::Identity;
+use crate::recording::Lineage;
+use crate::wiring;
 use check::Violation;
 use plan::{Choice, Kind, Plan};
 use rand::SeedableRng;
@@ -23,10 +26,13 @@ use serde::Serialize;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::ops::Range;
+use std::path::Path;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use system::SimulationError;
 use visuomotor_runtime::clock::Duration;
 use visuomotor_runtime::clock::linux::thread_cpu_time;
+use visuomotor_runtime::episode::{Sha256, TextMap};
 use visuomotor_runtime::replay::replay;
 use visuomotor_runtime::safety::OperatingMode;
 
@@ -37,6 +43,8 @@ struct Report {
     failures: Vec<Failure>,
     /// Simulations in which each kind really happened.
     faults_injected: BTreeMap<&'static str, u64>,
+    /// Records that are neither in an episode's file nor counted there as lost.
+    dropped_uncounted: u64,
     ticks: u64,
     /// Simulated time by CPU time.
     realtime_factor: f64,
@@ -60,6 +68,8 @@ struct Failure {
 struct Verdict {
     violation: Option<Violation>,
     injected: Vec<(Kind, u64)>,
+    uncounted: u64,
+    record: Vec<u8>,
     ticks: u64,
     simulated: Duration,
 }
@@ -71,7 +81,11 @@ pub fn run(args: &SimulateArgs) -> Result<Grade, CommandError> {
     if let Some(bug) = args.plant {
         visuomotor_runtime::planted::plant(bug);
     }
-    let mut report = share(args, &launch).map_err(CommandError::input)?;
+    if let Some(directory) = &args.record {
+        output::directory(directory)?;
+    }
+    let lineage = lineage(&launch).map_err(CommandError::failed)?;
+    let mut report = share(args, &launch, &lineage).map_err(CommandError::failed)?;
     report.failures.sort_by_key(|failure| failure.seed);
     report.realtime_factor = report.simulated_ns as f64 / report.cpu_ns.max(1) as f64;
     output::report(&report, &report, args.json.as_deref())?;
@@ -82,11 +96,15 @@ pub fn run(args: &SimulateArgs) -> Result<Grade, CommandError> {
 }
 
 /// Every thread takes the next seed; simulated time belongs to its thread.
-fn share(args: &SimulateArgs, launch: &Launch) -> Result<Report, WiringError> {
+fn share(
+    args: &SimulateArgs,
+    launch: &Launch,
+    lineage: &Lineage<'_>,
+) -> Result<Report, SimulationError> {
     let Range { start, end } = args.seeds.0;
     let (next, failed) = (AtomicU64::new(start), AtomicU32::new(0));
     let report = Mutex::new(Report::default());
-    let work = || -> Result<(), WiringError> {
+    let work = || -> Result<(), SimulationError> {
         loop {
             let seed = next.fetch_add(1, Ordering::Relaxed);
             if seed >= end || failed.load(Ordering::Relaxed) >= args.max_failures {
@@ -94,13 +112,16 @@ fn share(args: &SimulateArgs, launch: &Launch) -> Result<Report, WiringError> {
             }
             let before = thread_cpu_time();
             let plan = plan_of(&args.faults, seed);
-            let verdict = simulate(launch, seed, &plan)?;
+            let verdict = simulate(launch, lineage, seed, &plan)?;
             let cpu = thread_cpu_time() - before;
+            if let Some(directory) = &args.record {
+                keep(directory, seed, &verdict.record)?;
+            }
             let failure = match verdict.violation {
                 None => None,
                 Some(violation) => {
                     failed.fetch_add(1, Ordering::Relaxed);
-                    Some(failure(args, launch, seed, &plan, violation)?)
+                    Some(failure(args, launch, lineage, seed, &plan, violation)?)
                 }
             };
             let mut report = report
@@ -108,6 +129,7 @@ fn share(args: &SimulateArgs, launch: &Launch) -> Result<Report, WiringError> {
                 .unwrap_or_else(std::sync::PoisonError::into_inner);
             report.seeds += 1;
             report.ticks += verdict.ticks;
+            report.dropped_uncounted += verdict.uncounted;
             report.simulated_ns += verdict.simulated.as_nanos();
             report.cpu_ns += cpu.as_nanos();
             report.failures.extend(failure);
@@ -129,6 +151,22 @@ fn share(args: &SimulateArgs, launch: &Launch) -> Result<Report, WiringError> {
         .unwrap_or_else(std::sync::PoisonError::into_inner))
 }
 
+/// What all simulations of this process have in common.
+fn lineage(launch: &Launch) -> std::io::Result<Lineage<'_>> {
+    let name = "simulated people and policies";
+    let identity = Identity {
+        name: name.into(),
+        manifest_sha256: Sha256::of(name.as_bytes()),
+        checkpoints: TextMap::new(),
+        settings: TextMap::new(),
+    };
+    Lineage::new(launch, identity)
+}
+
+fn keep(directory: &Path, seed: u64, record: &[u8]) -> std::io::Result<()> {
+    std::fs::write(directory.join(format!("{seed:08}.mcap")), record)
+}
+
 fn plan_of(faults: &Choice, seed: u64) -> Plan {
     // Not the simulation's own numbers: the same plan can then be asked for by itself.
     let mut rng = Xoshiro256PlusPlus::seed_from_u64(!seed);
@@ -136,8 +174,13 @@ fn plan_of(faults: &Choice, seed: u64) -> Plan {
 }
 
 /// One seed: everything that must be true, and the replay of its record.
-fn simulate(launch: &Launch, seed: u64, plan: &Plan) -> Result<Verdict, WiringError> {
-    let simulated = system::simulate(launch, seed, plan)?;
+fn simulate(
+    launch: &Launch,
+    lineage: &Lineage<'_>,
+    seed: u64,
+    plan: &Plan,
+) -> Result<Verdict, SimulationError> {
+    let simulated = system::simulate(launch, lineage, seed, plan)?;
     let mut violation = simulated.violation;
     if violation.is_none() {
         violation = replayed(launch, &simulated.steps)?;
@@ -149,6 +192,8 @@ fn simulate(launch: &Launch, seed: u64, plan: &Plan) -> Result<Verdict, WiringEr
     Ok(Verdict {
         violation,
         injected: simulated.injected,
+        uncounted: simulated.uncounted,
+        record: simulated.record,
         ticks: simulated.steps.len() as u64,
         simulated: time,
     })
@@ -158,7 +203,7 @@ fn simulate(launch: &Launch, seed: u64, plan: &Plan) -> Result<Verdict, WiringEr
 fn replayed(
     launch: &Launch,
     steps: &[visuomotor_runtime::step::Step<7>],
-) -> Result<Option<Violation>, WiringError> {
+) -> Result<Option<Violation>, SimulationError> {
     let controller = wiring::controller(launch, OperatingMode::default())?;
     let found = match replay(steps, controller) {
         Ok(replayed) => replayed.first_difference.map(|difference| {
@@ -180,13 +225,14 @@ fn replayed(
 fn failure(
     args: &SimulateArgs,
     launch: &Launch,
+    lineage: &Lineage<'_>,
     seed: u64,
     plan: &Plan,
     violation: Violation,
-) -> Result<Failure, WiringError> {
+) -> Result<Failure, SimulationError> {
     let smallest = shrink::shrink(plan.clone(), |smaller| {
-        let verdict = simulate(launch, seed, smaller)?;
-        Ok::<_, WiringError>(
+        let verdict = simulate(launch, lineage, seed, smaller)?;
+        Ok::<_, SimulationError>(
             verdict
                 .violation
                 .is_some_and(|found| found.checker == violation.checker),

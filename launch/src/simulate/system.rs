@@ -5,10 +5,12 @@
 //! ([`super::plan`]) nor for judging it ([`super::check`]).
 
 use super::check::{Checkers, RECOVERY_MAX, TrueVelocity, Violation};
+use super::ledger::{HandedOver, Ledger};
 use super::operator::{LOOK, Operator};
 use super::plan::{Kind, Planned};
 use super::policy::Misbehaving;
 use crate::config::{JOINTS, Launch};
+use crate::recording::Lineage;
 use crate::wiring::{self, WiringError};
 use rand::{RngExt, SeedableRng};
 use rand_xoshiro::Xoshiro256PlusPlus;
@@ -25,6 +27,9 @@ use visuomotor_runtime::camera::{Camera, CameraError, Frame};
 use visuomotor_runtime::clock::{Clock, Duration, Instant, SimMono, Ticker, executor};
 use visuomotor_runtime::control_loop::{self, Exchange};
 use visuomotor_runtime::controller::{Outputs, Request};
+use visuomotor_runtime::episode::{
+    DecisionRecord, EpisodeError, EventSink, ObservationRecord, StepSink,
+};
 use visuomotor_runtime::observation::{GripperObservation, Observation, SceneTruth};
 use visuomotor_runtime::policy::{Decision, Policy};
 use visuomotor_runtime::safety::{OperatingMode, SafeCommand, StopCategory};
@@ -34,15 +39,31 @@ use visuomotor_runtime::step::Step;
 const LENGTH: Duration = Duration::from_millis(3_000);
 /// A loop that has not ended this long after it was asked to never will.
 const PATIENCE: Duration = Duration::from_millis(5_000);
+/// How often the writer looks.
+const WRITE: Duration = Duration::from_millis(10);
 /// Frames an action.
 const FRAMES: u64 = 8;
 
 /// What one simulation came to.
 pub struct Simulated {
     pub steps: Vec<Step<JOINTS>>,
+    /// Records that nobody accounts for.
+    pub uncounted: u64,
+    /// The episode's file.
+    pub record: Vec<u8>,
     /// Each planned kind, and how often it was really played.
     pub injected: Vec<(Kind, u64)>,
     pub violation: Option<Violation>,
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum SimulationError {
+    #[error(transparent)]
+    Wiring(#[from] WiringError),
+    #[error(transparent)]
+    Episode(#[from] EpisodeError),
+    #[error(transparent)]
+    Io(#[from] std::io::Error),
 }
 
 /// What the tasks share; they run on one thread.
@@ -56,6 +77,8 @@ struct Shared<'a> {
     ended: Cell<bool>,
     finished: Cell<bool>,
     steps: RefCell<Vec<Step<JOINTS>>>,
+    events: EventSink,
+    handed_over: Cell<HandedOver>,
     checkers: RefCell<Checkers<'a>>,
     violation: RefCell<Option<Violation>>,
     /// Stalls of the whole process that are still to come, and those that came.
@@ -63,20 +86,32 @@ struct Shared<'a> {
     stalled: Cell<u64>,
 }
 
-struct Link<'a, 'b>(&'a Shared<'b>);
+impl Shared<'_> {
+    fn hand_over(&self, count: impl FnOnce(&mut HandedOver)) {
+        let mut sent = self.handed_over.get();
+        count(&mut sent);
+        self.handed_over.set(sent);
+    }
+}
+
+struct Link<'a, 'b> {
+    shared: &'a Shared<'b>,
+    steps: StepSink<JOINTS>,
+}
 
 impl Exchange<JOINTS> for Link<'_, '_> {
     fn decision(&mut self) -> Option<Decision> {
-        self.0.decisions.borrow_mut().pop_front()
+        self.shared.decisions.borrow_mut().pop_front()
     }
 
     fn request(&mut self) -> Option<Request> {
-        self.0.requests.borrow_mut().pop_front()
+        self.shared.requests.borrow_mut().pop_front()
     }
 
     fn publish(&mut self, outputs: &Outputs<JOINTS>) {
-        let shared = self.0;
+        let shared = self.shared;
         let step = &outputs.step;
+        self.steps.push(step);
         shared.gripper.set(outputs.observation);
         shared.newest.set(Some(*step));
         shared.steps.borrow_mut().push(*step);
@@ -97,7 +132,7 @@ impl Exchange<JOINTS> for Link<'_, '_> {
     }
 
     fn ended(&self) -> bool {
-        self.0.ended.get()
+        self.shared.ended.get()
     }
 }
 
@@ -152,10 +187,15 @@ impl Camera for Counting {
 }
 
 /// Simulates one seed with this plan.
-pub fn simulate(launch: &Launch, seed: u64, plan: &[Planned]) -> Result<Simulated, WiringError> {
+pub fn simulate(
+    launch: &Launch,
+    lineage: &Lineage<'_>,
+    seed: u64,
+    plan: &[Planned],
+) -> Result<Simulated, SimulationError> {
     let mut rng = Xoshiro256PlusPlus::seed_from_u64(seed);
     let scene = wiring::scene(launch)?;
-    let mut world = World::build(scene, Split::Validation, seed)?;
+    let mut world = World::build(scene, Split::Validation, seed).map_err(WiringError::from)?;
     let start = wiring::draw_start(launch, &mut rng);
     world.place_arm(wiring::start_joints(launch, &start, &mut rng)?.0.into());
     let mut parts = sim::Rig::new(world);
@@ -172,6 +212,9 @@ pub fn simulate(launch: &Launch, seed: u64, plan: &[Planned]) -> Result<Simulate
     let stalls = plan
         .iter()
         .filter(|planned| planned.kind == Kind::ClockJump);
+    let (header, attachments) = lineage.simulated(seed);
+    let (mut ledger, step_sink, events) =
+        Ledger::open(&header, &attachments, plan, SimMono::EPOCH)?;
     let shared = Shared {
         gripper: Cell::default(),
         newest: Cell::default(),
@@ -182,6 +225,8 @@ pub fn simulate(launch: &Launch, seed: u64, plan: &[Planned]) -> Result<Simulate
         ended: Cell::new(false),
         finished: Cell::new(false),
         steps: RefCell::default(),
+        events,
+        handed_over: Cell::default(),
         checkers: RefCell::new(Checkers::new(launch, faults_over)),
         violation: RefCell::default(),
         stalls: RefCell::new(stalls.copied().collect()),
@@ -211,7 +256,10 @@ pub fn simulate(launch: &Launch, seed: u64, plan: &[Planned]) -> Result<Simulate
         Xoshiro256PlusPlus::seed_from_u64(rng.random()),
     );
     let mut controller = wiring::controller(launch, OperatingMode::default())?;
-    let mut link = Link(&shared);
+    let mut link = Link {
+        shared: &shared,
+        steps: step_sink,
+    };
     let ticker = Ticker::<SimMono>::new(SimMono::EPOCH, launch.control_period());
     executor::run::<SimMono>(&mut [
         pin!(watch::<SimMono>(end, &shared)),
@@ -222,8 +270,10 @@ pub fn simulate(launch: &Launch, seed: u64, plan: &[Planned]) -> Result<Simulate
         pin!(look::<SimMono>(launch, &mut camera, &shared)),
         pin!(decide::<SimMono>(launch, &mut policy, &mut judge, &shared)),
         pin!(operate::<SimMono>(&mut operator, &shared)),
+        pin!(write::<SimMono>(&mut ledger)),
     ]);
-    let mut injected: Vec<(Kind, u64)> = policy.faults().chain(operator.faults()).collect();
+    let people = policy.faults().chain(operator.faults());
+    let mut injected: Vec<(Kind, u64)> = people.chain(ledger.faults()).collect();
     for planned in plan {
         let count = |count: Option<u64>| count.map(|count| (planned.kind, count));
         let arm_count = planned.arm_fault(JOINTS).and_then(|fault| {
@@ -252,10 +302,13 @@ pub fn simulate(launch: &Launch, seed: u64, plan: &[Planned]) -> Result<Simulate
             what: "the loop did not end".into(),
         });
     }
+    let audit = ledger.audit(&steps, shared.handed_over.get());
     Ok(Simulated {
+        violation: violation.or(audit.violation),
+        uncounted: audit.uncounted,
+        record: audit.bytes,
         steps,
         injected,
-        violation,
     })
 }
 
@@ -277,6 +330,8 @@ async fn look<C: Clock>(launch: &Launch, camera: &mut impl Camera, shared: &Shar
     loop {
         C::delay_until(due).await;
         if camera.capture(C::now(), &mut frame).is_ok() {
+            shared.events.frame(frame.clone());
+            shared.hand_over(|sent| sent.frames += 1);
             *shared.frame.borrow_mut() = frame.clone();
         }
         due = (due + period).max(C::now());
@@ -318,14 +373,32 @@ async fn decide<C: Clock>(
                 step,
                 truth,
             };
-            let (decided, thinking) = policy.decide(C::now(), &observation);
+            let seen_at = C::now();
+            let (decided, thinking) = policy.decide(seen_at, &observation);
             C::delay_until(C::now() + thinking).await;
             if let Ok(decision) = decided {
+                shared
+                    .events
+                    .observation(ObservationRecord::new(&observation, seen_at));
+                shared.events.decision(DecisionRecord {
+                    decision,
+                    decided_at: C::now(),
+                });
+                shared.hand_over(|sent| sent.events += 2);
                 shared.decisions.borrow_mut().push_back(decision);
                 step += 1;
             }
         }
         due = (due + launch.action_period()).max(C::now());
+    }
+}
+
+async fn write<C: Clock>(ledger: &mut Ledger) {
+    let mut due = SimMono::EPOCH;
+    loop {
+        C::delay_until(due).await;
+        ledger.turn(C::now());
+        due = (due + WRITE).max(C::now());
     }
 }
 
@@ -356,7 +429,8 @@ mod tests {
     }
 
     fn record(launch: &Launch, seed: u64, plan: &[Planned]) -> Vec<Step<JOINTS>> {
-        let simulated = simulate(launch, seed, plan).expect("it is wired");
+        let lineage = super::super::lineage(launch).expect("the test's own executable");
+        let simulated = simulate(launch, &lineage, seed, plan).expect("it is wired");
         assert_eq!(simulated.violation, None, "seed {seed}, {}", text(plan));
         simulated.steps
     }

@@ -30,7 +30,7 @@ fn long_seeds_with_faults_pass_and_every_kind_is_played() {
     let report = simulate("--seeds 1000..2200 --faults all --jobs 2", 0);
     assert_eq!(report["failures"], Value::Array(Vec::new()));
     let played = report["faults_injected"].as_object().expect("kinds");
-    assert_eq!(played.len(), 32, "{report}");
+    assert_eq!(played.len(), 34, "{report}");
     assert!(played.values().all(|n| n.as_u64() > Some(3)), "{report}");
 }
 

@@ -8,6 +8,7 @@ use super::records::{DecisionRecord, Losses, ObservationRecord, Outcome};
 use super::{DiskWriter, EpisodeError, Summary};
 use crate::camera::Frame;
 use crate::clock::Instant;
+use crate::planted::{Bug, is_planted};
 use crate::step::Step;
 use crossbeam::channel::{self, Receiver, RecvTimeoutError, Sender, TrySendError};
 use std::sync::Arc;
@@ -52,7 +53,7 @@ pub struct StepSink<const N: usize> {
 
 impl<const N: usize> StepSink<N> {
     pub fn push(&mut self, step: &Step<N>) {
-        if self.ring.push(*step).is_err() {
+        if self.ring.push(*step).is_err() && !is_planted(Bug::SilentDrop) {
             self.dropped.steps.fetch_add(1, Ordering::Relaxed);
         }
     }
