@@ -64,7 +64,9 @@ impl Files<'_> {
             });
             let Some(mounted) = mounted else { continue };
             let own = mounted.join(group.trim_start_matches('/'));
-            let up = own.ancestors().take_while(|path| path.starts_with(&mounted));
+            let up = own
+                .ancestors()
+                .take_while(|path| path.starts_with(&mounted));
             directories.extend(up.map(Path::to_owned));
         }
         directories
@@ -94,13 +96,17 @@ impl Files<'_> {
     fn cgroup_cpus(&self, wanted: Option<usize>) -> Check {
         const NAME: &str = "cgroup_cpus";
         let allowed = self.groups("cpuset").into_iter().find_map(|group| {
-            ["cpuset.cpus.effective", "cpuset.effective_cpus", "cpuset.cpus"]
-                .into_iter()
-                .find_map(|file| {
-                    let path = group.join(file);
-                    let cpus = self.text(&path).filter(|cpus| !cpus.is_empty())?;
-                    Some((path, cpus))
-                })
+            [
+                "cpuset.cpus.effective",
+                "cpuset.effective_cpus",
+                "cpuset.cpus",
+            ]
+            .into_iter()
+            .find_map(|file| {
+                let path = group.join(file);
+                let cpus = self.text(&path).filter(|cpus| !cpus.is_empty())?;
+                Some((path, cpus))
+            })
         });
         match (wanted, allowed) {
             (Some(cpu), Some((path, cpus))) if !in_list(&cpus, cpu) => Check::failed(
@@ -257,7 +263,10 @@ impl Files<'_> {
             Some(_) => Check::good(NAME, "the kernel counts run delay"),
             None => Check::failed(
                 NAME,
-                format!("the kernel does not count run delay ({} is missing)", RunDelay::FILE),
+                format!(
+                    "the kernel does not count run delay ({} is missing)",
+                    RunDelay::FILE
+                ),
                 "boot a kernel with CONFIG_SCHED_INFO",
             ),
         };
@@ -311,7 +320,10 @@ mod tests {
     }
 
     const CGROUPS_1: [(&str, &str); 2] = [
-        ("proc/self/cgroup", "2:cpu,cpuacct:/arm\n1:cpuset:/arm\n0::/arm\n"),
+        (
+            "proc/self/cgroup",
+            "2:cpu,cpuacct:/arm\n1:cpuset:/arm\n0::/arm\n",
+        ),
         (
             "proc/self/mounts",
             "cgroup /c/cpu cgroup rw,cpu,cpuacct 0 0\ncgroup /c/cpuset cgroup rw,cpuset 0 0\n",
@@ -399,8 +411,14 @@ mod tests {
             (
                 &[],
                 &[
-                    ("sys/devices/system/cpu/cpu0/cpufreq/scaling_governor", "performance\n"),
-                    ("sys/devices/system/cpu/cpu1/cpufreq/scaling_governor", "powersave\n"),
+                    (
+                        "sys/devices/system/cpu/cpu0/cpufreq/scaling_governor",
+                        "performance\n",
+                    ),
+                    (
+                        "sys/devices/system/cpu/cpu1/cpufreq/scaling_governor",
+                        "powersave\n",
+                    ),
                 ],
                 "frequency_governor",
                 false,
@@ -423,7 +441,13 @@ mod tests {
                 false,
                 "PREEMPT_RT",
             ),
-            (&[], &[("proc/thread-self/other", "")], "run_delay", false, "CONFIG_SCHED_INFO"),
+            (
+                &[],
+                &[("proc/thread-self/other", "")],
+                "run_delay",
+                false,
+                "CONFIG_SCHED_INFO",
+            ),
         ];
         let well = [
             ("sys/kernel/realtime", "1\n"),
@@ -458,13 +482,19 @@ mod tests {
             ("c/cpu/arm/cpu.rt_runtime_us", "950000"),
             ("c/cpu/arm/cpu.cfs_quota_us", "-1"),
             ("c/cpuset/arm/cpuset.cpus", "0-3"),
-            ("sys/devices/system/clocksource/clocksource0/current_clocksource", "tsc"),
+            (
+                "sys/devices/system/clocksource/clocksource0/current_clocksource",
+                "tsc",
+            ),
         ];
         files.extend_from_slice(&CGROUPS_1);
         let checks = Machine::new("good", &files).checks(Some(3));
         assert!(checks.iter().all(|check| check.ok), "{checks:?}");
         let checks = Machine::new("empty", &[("a", "")]).checks(None);
-        assert!(checks.iter().all(|check| check.ok || !check.required), "{checks:?}");
+        assert!(
+            checks.iter().all(|check| check.ok || !check.required),
+            "{checks:?}"
+        );
     }
 
     #[test]
