@@ -175,6 +175,11 @@ impl Recorder {
         answer.recv().map_err(|_| EpisodeError::RecorderGone)?
     }
 
+    /// What was dropped since start because a queue was full.
+    pub fn dropped(&self) -> Losses {
+        self.dropped.load()
+    }
+
     fn send(&self, message: Message) -> Result<(), EpisodeError> {
         self.messages
             .send(message)

@@ -119,6 +119,24 @@ pub struct ThreadPlan {
     pub cpu: Option<usize>,
 }
 
+impl ThreadPlan {
+    /// The control thread's; `cpu` is that of the launch file.
+    pub fn control(cpu: Option<usize>) -> Self {
+        Self {
+            fifo_priority: Some(80),
+            cpu,
+        }
+    }
+
+    /// Below the control thread.
+    pub fn camera() -> Self {
+        Self {
+            fifo_priority: Some(60),
+            cpu: None,
+        }
+    }
+}
+
 /// What the thread that called [`Thread::enter`] got.
 #[derive(Debug)]
 pub struct Thread {
