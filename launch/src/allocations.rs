@@ -15,6 +15,13 @@ pub fn count<T>(act: impl FnOnce() -> T) -> (T, u64) {
     (result, CALLS.replace(None).unwrap_or(0))
 }
 
+/// The same of a future; its thread must do nothing else between two polls but wait.
+pub async fn count_in<T>(act: impl Future<Output = T>) -> (T, u64) {
+    CALLS.set(Some(0));
+    let result = act.await;
+    (result, CALLS.replace(None).unwrap_or(0))
+}
+
 struct Counting;
 
 #[global_allocator]

@@ -32,6 +32,8 @@ pub struct Cli {
 pub enum Command {
     /// Run the policy on the arm of a launch file, in real time, and record every episode.
     Run(RunArgs),
+    /// Can this machine and this user run a control loop on time? What is missing, and what mends it.
+    Doctor(DoctorArgs),
     /// Measure a policy's success rate in simulated time.
     Eval(EvalArgs),
     /// Measure how far a policy empties bins of many objects, one pick after the other, in simulated time.
@@ -84,9 +86,31 @@ pub struct RunArgs {
     /// Directory for the recorded episodes instead of the launch file's.
     #[arg(long, value_name = "DIR")]
     pub record: Option<PathBuf>,
+    /// Go on without the real-time rights that the launch file requires; every episode says so.
+    #[arg(long)]
+    pub allow_non_realtime: bool,
     /// Write the control loop's figures as JSON; `-` is standard output, and then nothing else is printed there.
     #[arg(long, value_name = "FILE")]
     pub stats: Option<PathBuf>,
+}
+
+const DOCTOR_EXAMPLES: &str = "\
+Examples:
+  visuomotor doctor
+  visuomotor doctor launch/robots/sim_iiwa14.toml --json -
+      With the CPU and the wishes of this launch file.
+
+Nothing is changed: a check reads, or tries what it undoes. JSON: checks [{name, ok, required, detail, remedy}].
+Exit code 1 when something is missing that real time requires, also where the launch file only prefers real time.";
+
+#[derive(Debug, Args)]
+#[command(after_help = DOCTOR_EXAMPLES)]
+pub struct DoctorArgs {
+    /// Launch file whose control thread is meant; otherwise one that is on no CPU of its own.
+    pub launch: Option<PathBuf>,
+    /// Write the findings as JSON; `-` is standard output, and then nothing else is printed there.
+    #[arg(long, value_name = "FILE")]
+    pub json: Option<PathBuf>,
 }
 
 const EVAL_EXAMPLES: &str = "\
@@ -578,6 +602,7 @@ mod tests {
         let help = [
             EXAMPLES,
             RUN_EXAMPLES,
+            DOCTOR_EXAMPLES,
             EVAL_EXAMPLES,
             BIN_EXAMPLES,
             COLLECT_EXAMPLES,

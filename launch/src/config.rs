@@ -162,7 +162,8 @@ pub struct Task {
 #[serde(deny_unknown_fields)]
 pub struct Control {
     pub rate_hz: f64,
-    /// Whether to start without real-time rights.
+    /// Whether to start without real-time rights; without the key they are required.
+    #[serde(default)]
     pub real_time: Preference,
     /// The control thread's own CPU, by number.
     pub cpu: Option<usize>,

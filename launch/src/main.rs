@@ -23,6 +23,7 @@ mod collect_sim;
 mod config;
 #[cfg(feature = "sim")]
 mod contact_sheet;
+mod doctor;
 #[cfg(feature = "sim")]
 mod drawing;
 mod error;
@@ -89,6 +90,7 @@ fn main() -> ExitCode {
 fn dispatch(command: &Command) -> Result<Grade, CommandError> {
     match command {
         Command::Run(args) => run::run(args),
+        Command::Doctor(args) => doctor::run(args),
         Command::Eval(args) => eval::run(args),
         Command::Bin(args) => bin::run(args),
         Command::CollectSim(args) => collect_sim::run(args),
@@ -107,6 +109,7 @@ fn dispatch(command: &Command) -> Result<Grade, CommandError> {
 fn dispatch(command: &Command) -> Result<Grade, CommandError> {
     let (path, choice) = match command {
         Command::Run(args) => (&args.launch, &args.policy),
+        Command::Doctor(args) => return doctor::run(args),
         Command::Eval(args) => (&args.launch, &args.policy),
         Command::Bin(args) => (&args.launch, &args.policy),
         Command::CollectSim(args) => (&args.launch, &args.policy),

@@ -11,11 +11,12 @@ use visuomotor_runtime::clock::Instant;
 use visuomotor_runtime::clock::linux::unix_time;
 use visuomotor_runtime::episode::{
     Attachment, Clock, ClockSource, Code, DiskWriter, Ending, EpisodeError, EpisodeWriter, Header,
-    JointNames, Losses, ObservationRecord, Origin, Outcome, PolicyIdentity, Robot, SCHEMA_VERSION,
-    Scene, Sha256, TextMap,
+    JointNames, Losses, ObservationRecord, Origin, Outcome, PolicyIdentity, Realtime, Robot,
+    SCHEMA_VERSION, Scene, Sha256, TextMap,
 };
 use visuomotor_runtime::observation::Observation;
 use visuomotor_runtime::policy::Decision;
+use visuomotor_runtime::realtime::Granted;
 use visuomotor_runtime::step::Step;
 
 /// What all episodes of one process have in common.
@@ -37,7 +38,7 @@ impl<'a> Lineage<'a> {
         })
     }
 
-    fn header(&self, id: String, clock: Clock, seed: u64) -> Header {
+    fn header(&self, id: String, clock: Clock, realtime: Option<Realtime>, seed: u64) -> Header {
         let Launch {
             task,
             action,
@@ -66,6 +67,7 @@ impl<'a> Lineage<'a> {
                 description_sha256: Sha256::of(self.launch.urdf_text.as_bytes()),
             },
             clock,
+            realtime,
             camera: self.camera(),
             policy: Some(PolicyIdentity {
                 name: self.policy.name.clone(),
@@ -84,7 +86,7 @@ impl<'a> Lineage<'a> {
             source: ClockSource::Simulated,
             realtime_granted: false,
         };
-        let header = self.header(format!("sim-{seed}"), clock, seed);
+        let header = self.header(format!("sim-{seed}"), clock, None, seed);
         (header, self.attachments())
     }
 
@@ -93,16 +95,25 @@ impl<'a> Lineage<'a> {
         &self,
         directory: &Path,
         seed: u64,
-        realtime_granted: bool,
+        granted: &Granted,
     ) -> (PathBuf, Header, [Attachment; 2]) {
         let unix_s = unix_time().as_secs();
         let clock = Clock {
             source: ClockSource::Monotonic,
-            realtime_granted,
+            realtime_granted: granted.memory_locked && granted.fifo,
+        };
+        let realtime = Realtime {
+            required: granted.required,
+            memory_locked: granted.memory_locked,
+            fifo: granted.fifo,
+            affinity: granted.affinity,
+            cpu_latency: granted.cpu_latency,
+            missing: granted.missing.join(","),
         };
         let id = format!("{unix_s}-{seed}");
         let path = directory.join(format!("{id}.mcap"));
-        (path, self.header(id, clock, seed), self.attachments())
+        let header = self.header(id, clock, Some(realtime), seed);
+        (path, header, self.attachments())
     }
 
     fn camera(&self) -> TextMap {

@@ -15,6 +15,8 @@ use std::fmt;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use visuomotor_runtime::health::Health;
+use visuomotor_runtime::realtime::Preference;
 
 /// The control loop's figures.
 #[derive(Debug, Serialize)]
@@ -26,15 +28,23 @@ struct Stats {
     ticks: u64,
     /// Deadlines that were skipped because the one after had passed too.
     missed: u64,
+    /// Calls of the allocator on the control thread, from its first tick to its last.
+    allocations: u64,
+    /// Of the control thread, in all ticks after the first, whose own follow.
     voluntary_switches: u64,
     involuntary_switches: u64,
     minor_faults: u64,
-    /// Time that the control thread was ready to run and did not, over the whole session, µs.
-    run_delay_us: Option<f64>,
+    major_faults: u64,
+    first_tick: FirstTick,
+    /// CPU time of the control thread a tick, its own measurement included; physics too where they are simulated.
+    cpu_us_per_tick: f64,
+    /// Time a tick in which the control thread was ready and waited for a CPU; `null` where the kernel does not count it.
+    run_delay_us: Option<Quantiles>,
     /// From each deadline to the wake-up.
     wake_us: Quantiles,
-    /// From each wake-up to the end of the tick's work, physics included where they are simulated.
+    /// From each wake-up until the step was ready for the recorder, physics included where they are simulated.
     compute_us: Quantiles,
+    dropped: Dropped,
     policy_tick_ms: Quantiles,
     late_decisions: u64,
     failed_reads: u64,
@@ -42,8 +52,33 @@ struct Stats {
     clamped_actions: u64,
 }
 
+/// What the first tick cost, which touches everything for the first time.
+#[derive(Debug, Default, Serialize)]
+struct FirstTick {
+    voluntary_switches: u32,
+    involuntary_switches: u32,
+    minor_faults: u32,
+    major_faults: u32,
+}
+
+/// What found its queue full, by stream.
+#[derive(Debug, Serialize)]
+struct Dropped {
+    /// Steps that are in no episode.
+    steps: u64,
+    /// Frames that are in no episode.
+    frames: u64,
+    /// Observations and decisions that are in no episode.
+    events: u64,
+    /// Decisions that did not reach the control thread.
+    decisions: u64,
+}
+
 pub fn run(args: &RunArgs) -> Result<Grade, CommandError> {
-    let launch = Launch::read(&args.launch).map_err(CommandError::input)?;
+    let mut launch = Launch::read(&args.launch).map_err(CommandError::input)?;
+    if args.allow_non_realtime {
+        launch.control.real_time = Preference::Preferred;
+    }
     let policy = policy::open(&launch, args.policy.as_ref()).map_err(CommandError::input)?;
     output::check_json(args.stats.as_deref())?;
     let directory = match &args.record {
@@ -78,7 +113,11 @@ pub fn run(args: &RunArgs) -> Result<Grade, CommandError> {
         })?;
     let stats = Stats::of(&summary);
     output::report(&stats, &stats, args.stats.as_deref())?;
-    Ok(if stats.successes > 0 && !summary.interrupted {
+    for thread in &summary.hanging {
+        eprintln!("the {thread} thread hangs and is left behind; the arm is at rest");
+    }
+    let well = !summary.interrupted && summary.hanging.is_empty();
+    Ok(if stats.successes > 0 && well {
         Grade::Good
     } else {
         Grade::Short
@@ -93,6 +132,7 @@ impl Stats {
             last,
             ..
         } = summary;
+        let health = &control.health;
         let ticks_ms = finished
             .iter()
             .flat_map(|episode| &episode.policy_tick_ms)
@@ -102,22 +142,41 @@ impl Stats {
             interrupted: summary.interrupted,
             episodes: finished.len(),
             successes: finished.iter().filter(|episode| episode.success()).count(),
-            ticks: control.ticks,
+            ticks: health.ticks,
             missed: last.counters.missed_ticks,
-            voluntary_switches: control.usage.voluntary_switches,
-            involuntary_switches: control.usage.involuntary_switches,
-            minor_faults: control.usage.minor_faults,
-            run_delay_us: control
-                .usage
-                .run_delay
-                .map(|delay| delay.as_nanos() as f64 * 1e-3),
-            wake_us: microseconds(&control.wake_ns),
-            compute_us: microseconds(&control.compute_ns),
+            allocations: control.allocations,
+            voluntary_switches: health.counts.voluntary_switches,
+            involuntary_switches: health.counts.involuntary_switches,
+            minor_faults: health.counts.minor_faults,
+            major_faults: health.counts.major_faults,
+            first_tick: health.first.map(FirstTick::from).unwrap_or_default(),
+            cpu_us_per_tick: control.cpu_time.as_ticks() as f64 * 1e-3 / health.ticks as f64,
+            run_delay_us: (!health.run_delay_ns.is_empty())
+                .then(|| microseconds(&health.run_delay_ns)),
+            wake_us: microseconds(&health.wake_ns),
+            compute_us: microseconds(&health.compute_ns),
+            dropped: Dropped {
+                steps: summary.dropped.steps,
+                frames: summary.dropped.frames,
+                events: summary.dropped.events,
+                decisions: summary.dropped_decisions,
+            },
             policy_tick_ms,
             late_decisions: last.counters.late_decisions,
             failed_reads: last.counters.failed_reads,
             refused_requests: last.counters.refused_requests,
             clamped_actions: last.counters.clamped_actions,
+        }
+    }
+}
+
+impl From<Health> for FirstTick {
+    fn from(health: Health) -> Self {
+        Self {
+            voluntary_switches: health.voluntary_switches,
+            involuntary_switches: health.involuntary_switches,
+            minor_faults: health.minor_faults,
+            major_faults: health.major_faults,
         }
     }
 }
@@ -129,6 +188,32 @@ fn microseconds(ns: &Histogram<u64>) -> Quantiles {
         p99: us(ns.value_at_quantile(0.99)),
         p999: us(ns.value_at_quantile(0.999)),
         max: us(ns.max()),
+    }
+}
+
+impl fmt::Display for Dropped {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let streams = [
+            ("steps that no episode has", self.steps),
+            ("frames that no episode has", self.frames),
+            (
+                "observations and decisions that no episode has",
+                self.events,
+            ),
+            (
+                "decisions that did not reach the control loop",
+                self.decisions,
+            ),
+        ];
+        let lost: Vec<_> = streams
+            .iter()
+            .filter(|(_, count)| *count > 0)
+            .map(|(stream, count)| format!("{count} {stream}"))
+            .collect();
+        if lost.is_empty() {
+            return f.write_str("nothing");
+        }
+        f.write_str(&lost.join(", "))
     }
 }
 
@@ -147,13 +232,23 @@ impl fmt::Display for Stats {
         let Quantiles { p50, p99, max, .. } = self.compute_us;
         writeln!(
             f,
-            "         {p50:.0} us of work a tick (p99 {p99:.0}, max {max:.0})"
+            "         {p50:.0} us of work a tick (p99 {p99:.0}, max {max:.0}), {} allocations, {} faults, {} preemptions",
+            self.allocations,
+            self.minor_faults + self.major_faults,
+            self.involuntary_switches
         )?;
+        if let Some(Quantiles { p50, p99, max, .. }) = self.run_delay_us {
+            writeln!(
+                f,
+                "         {p50:.1} us ready without a CPU (p99 {p99:.1}, max {max:.0})"
+            )?;
+        }
         let Quantiles { p50, p99, .. } = self.policy_tick_ms;
         writeln!(
             f,
             "policy: {p50:.1} ms CPU a decision (p99 {p99:.1}), {} late",
             self.late_decisions
-        )
+        )?;
+        writeln!(f, "dropped: {}", self.dropped)
     }
 }

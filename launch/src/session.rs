@@ -17,16 +17,19 @@ use rand_xoshiro::Xoshiro256PlusPlus;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::thread;
+use std::thread::{self, JoinHandle};
 use visuomotor_drivers::sim::{self, Split, View, World};
 use visuomotor_runtime::clock::Duration;
 use visuomotor_runtime::clock::linux::LinuxMono;
 use visuomotor_runtime::controller::Request;
-use visuomotor_runtime::episode::{Ending, EpisodeError, EpisodeWriter, Outcome, Queues, Recorder};
+use visuomotor_runtime::episode::{
+    Ending, EpisodeError, EpisodeWriter, Losses, Outcome, Queues, Recorder,
+};
 use visuomotor_runtime::handoff::{self, LatestOutput};
+use visuomotor_runtime::health::HealthSummary;
 use visuomotor_runtime::observation::TcpPose;
 use visuomotor_runtime::phase::Phase;
-use visuomotor_runtime::realtime::{NotGranted, Process, Thread};
+use visuomotor_runtime::realtime::{NotGranted, Process, Thread, ThreadPlan};
 use visuomotor_runtime::safety::OperatingMode;
 use visuomotor_runtime::step::Step;
 
@@ -42,6 +45,8 @@ const LOOK_MS: u64 = 20;
 /// The tool has arrived when it is this close to where it was sent, m and rad.
 const ARRIVED: f64 = 0.005;
 const APPROACH_MAX: Duration = Duration::from_ticks(10_000_000_000);
+/// A thread that does not answer for this long after a person wants to end the session is left behind.
+const PATIENCE: Duration = Duration::from_ticks(2_000_000_000);
 /// The gripper holds still for this long before the end is judged.
 const SETTLE: Duration = Duration::from_ticks(250_000_000);
 
@@ -49,7 +54,10 @@ const SETTLE: Duration = Duration::from_ticks(250_000_000);
 pub enum SessionError {
     #[error(transparent)]
     Wiring(#[from] WiringError),
-    #[error(transparent)]
+    #[error(
+        "{0}\n`visuomotor doctor` checks all of them; `--allow-non-realtime` goes on without them this time, `real_time = \
+         \"preferred\"` in the launch file always"
+    )]
     NotGranted(#[from] NotGranted),
     #[error("the control thread could not start: {0}")]
     Control(String),
@@ -78,6 +86,12 @@ pub struct Plan {
 pub struct Summary {
     pub finished: Vec<EpisodeResult>,
     pub control: ControlReport,
+    /// Records that found the recorder's queues full.
+    pub dropped: Losses,
+    /// Decisions that found the control thread's ring full.
+    pub dropped_decisions: u64,
+    /// Names of the threads that did not end; the arm is at rest without them.
+    pub hanging: Vec<String>,
     /// The newest record of the control loop, with its counters.
     pub last: Step<JOINTS>,
     pub interrupted: bool,
@@ -115,7 +129,8 @@ pub fn run(
 ) -> Result<Summary, SessionError> {
     let lineage = Lineage::new(launch, policy.identity)?;
     // Before any other thread starts: their stacks are then locked too.
-    let realtime = Process::prepare(launch.control.real_time)?;
+    let wishes = ThreadPlan::control(launch.control.cpu);
+    let realtime = Process::prepare(launch.control.real_time, &wishes)?;
     let mut rng = Xoshiro256PlusPlus::seed_from_u64(plan.seed);
     let scene = wiring::scene(launch)?;
     let mut world = World::build(scene, Split::Test, plan.seed).map_err(WiringError::from)?;
@@ -143,9 +158,8 @@ pub fn run(
         newest,
         steps,
         ended: ended.clone(),
-        wake_ns: threads::span_histogram(),
-        compute_ns: threads::span_histogram(),
-        ticks: 0,
+        health: HealthSummary::default(),
+        meter: None,
     };
     let player = PolicyThread {
         policy: policy.policy,
@@ -167,25 +181,25 @@ pub fn run(
         let (control_ready, control_started) = channel::bounded(1);
         // Whatever ends this scope also ends the threads.
         let _end = EndOnDrop(&ended);
-        let camera_ended = &ended;
+        let camera_ended = ended.clone();
         let period = threads::frame_period(launch);
-        scope.spawn(move || match seat.open() {
+        let camera = named("camera").spawn(move || match seat.open() {
             Ok(mut camera) => {
                 let _ = camera_ready.send(Ok(()));
-                threads::camera(&mut camera, period, frames, &events, camera_ended);
+                threads::camera(&mut camera, period, frames, &events, &camera_ended);
             }
             Err(error) => drop(camera_ready.send(Err(error.to_string()))),
-        });
+        })?;
         camera_opened
             .recv()
             .map_err(|_| SessionError::ThreadGone)?
             .map_err(SessionError::Camera)?;
-        scope.spawn(move || player.run(&seeds_read, &played_send));
+        let policy = named("policy").spawn(move || player.run(&seeds_read, &played_send))?;
         let (preference, cpu) = (launch.control.real_time, launch.control.cpu);
         let control_period = launch.control_period();
         let (arm, controller) = (&mut arm, &mut controller);
         arm.restart(LinuxMono::now());
-        let control = scope.spawn(move || {
+        let control = named("control").spawn_scoped(scope, move || {
             threads::control(
                 preference,
                 cpu,
@@ -195,13 +209,13 @@ pub fn run(
                 link,
                 &control_ready,
             )
-        });
+        })?;
         let thread = control_started
             .recv()
             .map_err(|_| SessionError::ThreadGone)?
             .map_err(SessionError::Control)?;
-        for denied in realtime.denied.iter().chain(&thread.denied) {
-            tracing::warn!("{denied}");
+        for check in &realtime.missing {
+            tracing::warn!("{check}");
         }
         let quiet = plan.quiet;
         let mut session = Session {
@@ -226,23 +240,56 @@ pub fn run(
         };
         let outcome = session.episodes(start, &mut rng, interrupted);
         let last = session.newest_step();
+        let dropped_decisions = session.progress.dropped_decisions();
         let Session {
-            finished, seeds, ..
+            finished,
+            seeds,
+            recorder,
+            ..
         } = session;
         ended.store(true, Ordering::Relaxed);
         drop(seeds);
+        // The arm comes to rest before anything else is waited for.
         let control = control
             .join()
             .map_err(|_| SessionError::ThreadGone)?
             .ok_or(SessionError::ThreadGone)?;
+        let hanging = still_running(&[&camera, &policy]);
+        let dropped = recorder.dropped();
         outcome?;
+        for thread in [camera, policy] {
+            if thread.is_finished() && thread.join().is_err() {
+                return Err(SessionError::ThreadGone);
+            }
+        }
         Ok(Summary {
             finished,
             control,
+            dropped,
+            dropped_decisions,
+            hanging,
             last: last.ok_or(SessionError::ThreadGone)?,
             interrupted: interrupted.load(Ordering::Relaxed),
         })
     })
+}
+
+fn named(name: &str) -> thread::Builder {
+    thread::Builder::new().name(name.into())
+}
+
+/// Names of the threads that have not ended when nobody waits for them any more.
+fn still_running(threads: &[&JoinHandle<()>]) -> Vec<String> {
+    let until = LinuxMono::now() + PATIENCE;
+    loop {
+        let running = threads.iter().filter(|thread| !thread.is_finished());
+        let names = running.map(|running| running.thread().name().unwrap_or_default().to_owned());
+        let names: Vec<_> = names.collect();
+        if names.is_empty() || LinuxMono::now() >= until {
+            return names;
+        }
+        LinuxMono::sleep_until(LinuxMono::now() + Duration::from_ticks(LOOK_MS * 1_000_000));
+    }
 }
 
 struct EndOnDrop<'a>(&'a AtomicBool);
@@ -355,8 +402,8 @@ impl Session<'_> {
         interrupted: &AtomicBool,
     ) -> Result<(), SessionError> {
         let granted = self.realtime.granted(&self.thread);
-        let realtime = granted.memory_locked && granted.fifo;
-        let (path, header, attachments) = self.lineage.live(&self.plan.directory, seed, realtime);
+        let (path, header, attachments) = self.lineage.live(&self.plan.directory, seed, &granted);
+        let _span = tracing::info_span!("episode", seed, path = %path.display()).entered();
         let writer = EpisodeWriter::create(&path, &header, &attachments)?;
         let began = LinuxMono::now();
         self.recorder.begin(writer, began)?;
@@ -365,27 +412,8 @@ impl Session<'_> {
             .send(policy_seed)
             .map_err(|_| SessionError::ThreadGone)?;
         let mut max_held_m: f64 = 0.0;
-        let played = loop {
-            match self
-                .played
-                .recv_timeout(std::time::Duration::from_millis(LOOK_MS))
-            {
-                Ok(played) => break played,
-                Err(RecvTimeoutError::Timeout) => {}
-                Err(RecvTimeoutError::Disconnected) => return Err(SessionError::ThreadGone),
-            }
-            let step = self.newest_step();
-            let latched = step.is_some_and(|step| step.phase.latched().is_some());
-            if latched || interrupted.load(Ordering::Relaxed) {
-                self.cancelled.store(true, Ordering::Relaxed);
-                self.request(Request::Hold)?;
-            }
-            max_held_m = max_held_m.max(
-                self.judge
-                    .judge()
-                    .map_or(0.0, |judgement| judgement.held_height_m),
-            );
-            self.show(step);
+        let Some(played) = self.watch(&mut max_held_m, interrupted)? else {
+            return self.abandon();
         };
         self.cancelled.store(false, Ordering::Relaxed);
         self.request(Request::Hold)?;
@@ -400,6 +428,50 @@ impl Session<'_> {
             self.status.finish_episode(&result, &path);
             self.finished.push(result);
         }
+        Ok(())
+    }
+
+    /// Until the policy has played the episode; `None` when a person has ended it and the policy does not answer.
+    fn watch(
+        &mut self,
+        max_held_m: &mut f64,
+        interrupted: &AtomicBool,
+    ) -> Result<Option<Played>, SessionError> {
+        let mut asked_to_end = None;
+        loop {
+            match self
+                .played
+                .recv_timeout(std::time::Duration::from_millis(LOOK_MS))
+            {
+                Ok(played) => return Ok(Some(played)),
+                Err(RecvTimeoutError::Timeout) => {}
+                Err(RecvTimeoutError::Disconnected) => return Err(SessionError::ThreadGone),
+            }
+            let step = self.newest_step();
+            let latched = step.is_some_and(|step| step.phase.latched().is_some());
+            let interrupted = interrupted.load(Ordering::Relaxed);
+            if latched || interrupted {
+                self.cancelled.store(true, Ordering::Relaxed);
+                self.request(Request::Hold)?;
+            }
+            let now = LinuxMono::now();
+            if interrupted && now - *asked_to_end.get_or_insert(now) >= PATIENCE {
+                return Ok(None);
+            }
+            let judgement = self.judge.judge();
+            *max_held_m = max_held_m.max(judgement.map_or(0.0, |judged| judged.held_height_m));
+            self.show(step);
+        }
+    }
+
+    /// Completes the recording without the policy's word.
+    fn abandon(&mut self) -> Result<(), SessionError> {
+        self.recorder.finish(Outcome {
+            ended_at: LinuxMono::now(),
+            ending: Ending::Stopped,
+            success: None,
+            actions: self.progress.step(),
+        })?;
         Ok(())
     }
 
@@ -474,6 +546,7 @@ impl Session<'_> {
             episodes: self.finished.len() as u32,
             successes: successes as u32,
             counters: step.counters,
+            lost: self.recorder.dropped(),
             fault: step.fault.map(|fault| self.launch.describe(&fault)),
         });
     }

@@ -5,6 +5,7 @@
 use crate::report::EpisodeResult;
 use std::fmt;
 use std::io::{self, IsTerminal, Write};
+use visuomotor_runtime::episode::Losses;
 use visuomotor_runtime::phase::Phase;
 use visuomotor_runtime::safety::OperatingMode;
 use visuomotor_runtime::step::Counters;
@@ -27,6 +28,8 @@ pub struct Status {
     pub episodes: u32,
     pub successes: u32,
     pub counters: Counters,
+    /// Records that are in no episode, since start.
+    pub lost: Losses,
     pub fault: Option<String>,
 }
 
@@ -59,15 +62,16 @@ impl fmt::Display for Status {
         let Counters {
             missed_ticks,
             late_decisions,
-            dropped_steps,
             refused_requests,
             ..
         } = self.counters;
         for (name, count) in [
             ("missed", missed_ticks),
             ("late", late_decisions),
-            ("dropped", dropped_steps),
             ("refused", refused_requests),
+            ("lost steps", self.lost.steps),
+            ("lost frames", self.lost.frames),
+            ("lost events", self.lost.events),
         ] {
             if count > 0 {
                 write!(f, "  {name} {count}")?;
@@ -170,6 +174,11 @@ mod tests {
             dropped_frames: 0,
             refused_requests: 0,
         },
+        lost: Losses {
+            steps: 0,
+            frames: 0,
+            events: 0,
+        },
         fault: None,
     };
 
@@ -186,7 +195,7 @@ mod tests {
         ] {
             assert!(line.contains(part), "{part:?} in {line:?}");
         }
-        assert!(!line.contains("missed"));
+        assert!(!line.contains("missed") && !line.contains("lost"));
     }
 
     #[test]
@@ -196,6 +205,11 @@ mod tests {
             late_decisions: 1,
             ..STATUS.counters
         };
+        let lost = Losses {
+            steps: 3,
+            frames: 4,
+            events: 5,
+        };
         let fault = Some("the policy is silent".to_owned());
         let status = Status {
             q_value: f64::NAN,
@@ -203,6 +217,7 @@ mod tests {
             phase: Phase::Stopping(StopCategory::Two),
             mode: OperatingMode::Manual,
             counters,
+            lost,
             ..STATUS
         };
         let line = status.to_string();
@@ -211,6 +226,9 @@ mod tests {
             "Q    -",
             "missed 2",
             "late 1",
+            "lost steps 3",
+            "lost frames 4",
+            "lost events 5",
             "stop category 2: the policy",
         ] {
             assert!(line.contains(part), "{part:?} in {line:?}");

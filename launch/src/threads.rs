@@ -10,10 +10,10 @@
 //!
 //! Not responsible for the order of episodes ([`crate::session`]), nor for what any of them decides.
 
+use crate::allocations;
 use crate::config::{JOINTS, Launch};
 use crate::played::Played;
 use crossbeam::channel::{Receiver, Sender};
-use hdrhistogram::Histogram;
 use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
@@ -25,15 +25,11 @@ use visuomotor_runtime::control_loop::{self, Exchange};
 use visuomotor_runtime::controller::{Controller, Outputs, Request};
 use visuomotor_runtime::episode::{DecisionRecord, EventSink, ObservationRecord, StepSink};
 use visuomotor_runtime::handoff::{LatestInput, LatestOutput, Stamped};
+use visuomotor_runtime::health::{HealthMeter, HealthSummary};
 use visuomotor_runtime::observation::{GripperObservation, Observation, SceneTruth};
 use visuomotor_runtime::policy::{Decision, Policy};
-use visuomotor_runtime::realtime::{Preference, Thread, ThreadPlan, ThreadUsage};
+use visuomotor_runtime::realtime::{Preference, Thread, ThreadPlan};
 use visuomotor_runtime::step::Step;
-
-const CONTROL_PRIORITY: i32 = 80;
-const CAMERA_PRIORITY: i32 = 60;
-/// Longest span that a histogram tells apart, ns.
-const SPAN_MAX_NS: u64 = 1_000_000_000;
 
 /// The control thread's ends of all hand-overs; wait-free.
 pub struct ControlLink {
@@ -43,16 +39,10 @@ pub struct ControlLink {
     pub newest: LatestInput<Step<JOINTS>>,
     pub steps: StepSink<JOINTS>,
     pub ended: Arc<AtomicBool>,
-    /// From each deadline to the wake-up.
-    pub wake_ns: Histogram<u64>,
-    /// From each wake-up until the step was handed over.
-    pub compute_ns: Histogram<u64>,
-    pub ticks: u64,
-}
-
-/// A histogram of spans; recording into it never allocates.
-pub fn span_histogram() -> Histogram<u64> {
-    Histogram::new_with_bounds(1, SPAN_MAX_NS, 3).expect("constant bounds are valid")
+    /// Of all ticks.
+    pub health: HealthSummary,
+    /// Set by the thread itself before its first tick.
+    pub meter: Option<HealthMeter>,
 }
 
 impl Exchange<JOINTS> for ControlLink {
@@ -66,8 +56,6 @@ impl Exchange<JOINTS> for ControlLink {
 
     fn publish(&mut self, outputs: &Outputs<JOINTS>) {
         let step = outputs.step;
-        self.ticks += 1;
-        self.wake_ns.saturating_record(step.jitter.as_nanos());
         if let Some(observation) = outputs.observation {
             self.observation.write(Some(Stamped {
                 at: observation.sampled_at,
@@ -78,9 +66,13 @@ impl Exchange<JOINTS> for ControlLink {
             at: step.due,
             value: step,
         }));
-        self.steps.push(&step);
-        let computed = LinuxMono::now() - (step.due + step.jitter);
-        self.compute_ns.saturating_record(computed.as_nanos());
+        let woken = step.due + step.jitter;
+        let meter = self.meter.as_mut();
+        let health = meter.map(|meter| meter.tick(woken, LinuxMono::now));
+        if let Some(health) = &health {
+            self.health.add(step.jitter, health);
+        }
+        self.steps.push(&step, health);
     }
 
     fn ended(&self) -> bool {
@@ -90,10 +82,11 @@ impl Exchange<JOINTS> for ControlLink {
 
 /// What the control thread reports when it ends.
 pub struct ControlReport {
-    pub ticks: u64,
-    pub wake_ns: Histogram<u64>,
-    pub compute_ns: Histogram<u64>,
-    pub usage: ThreadUsage,
+    pub health: HealthSummary,
+    /// Calls of the allocator from before the first tick until after the last.
+    pub allocations: u64,
+    /// CPU time of the thread from before the first tick until after the last.
+    pub cpu_time: Duration,
 }
 
 /// The control thread, from its first tick to a controlled end.
@@ -106,25 +99,24 @@ pub fn control(
     mut link: ControlLink,
     ready: &Sender<Result<Thread, String>>,
 ) -> Option<ControlReport> {
-    let plan = ThreadPlan {
-        fifo_priority: Some(CONTROL_PRIORITY),
-        cpu,
-    };
+    let plan = ThreadPlan::control(cpu);
     let entered = Thread::enter(preference, plan).map_err(|error| error.to_string());
     let refused = entered.is_err();
     if ready.send(entered).is_err() || refused {
         return None;
     }
-    let before = ThreadUsage::of_this_thread();
+    link.meter = Some(HealthMeter::of_this_thread());
+    let mut allocations = 0;
+    let before = thread_cpu_time();
     let ticker = Ticker::<LinuxMono>::new(LinuxMono::now() + period, period);
-    executor::run::<LinuxMono>(&mut [pin!(control_loop::control(
-        ticker, arm, controller, &mut link
-    ))]);
+    let ticks = control_loop::control(ticker, arm, controller, &mut link);
+    executor::run::<LinuxMono>(&mut [pin!(async {
+        ((), allocations) = allocations::count_in(ticks).await;
+    })]);
     Some(ControlReport {
-        ticks: link.ticks,
-        wake_ns: link.wake_ns,
-        compute_ns: link.compute_ns,
-        usage: ThreadUsage::of_this_thread().since(&before),
+        health: link.health,
+        allocations,
+        cpu_time: thread_cpu_time() - before,
     })
 }
 
@@ -137,14 +129,11 @@ pub fn camera(
     ended: &AtomicBool,
 ) {
     // Without the right to it the camera is merely less punctual; the control thread has reported what is missing.
-    let plan = ThreadPlan {
-        fifo_priority: Some(CAMERA_PRIORITY),
-        cpu: None,
-    };
-    let _ = Thread::enter(Preference::Preferred, plan);
+    let _ = Thread::enter(Preference::Preferred, ThreadPlan::camera());
     let mut due = LinuxMono::now();
     while !ended.load(Ordering::Relaxed) {
         LinuxMono::sleep_until(due);
+        let _span = tracing::debug_span!("frame").entered();
         let frame = newest.input_buffer_mut();
         match camera.capture(LinuxMono::now(), frame) {
             Ok(()) => {
@@ -164,6 +153,8 @@ pub struct Progress {
     /// The bits of an `f64`.
     q_value: AtomicU64,
     frame_age_ns: AtomicU64,
+    /// Decisions that found control's ring full.
+    dropped_decisions: AtomicU64,
 }
 
 impl Progress {
@@ -173,6 +164,10 @@ impl Progress {
 
     pub fn q_value(&self) -> f64 {
         f64::from_bits(self.q_value.load(Ordering::Relaxed))
+    }
+
+    pub fn dropped_decisions(&self) -> u64 {
+        self.dropped_decisions.load(Ordering::Relaxed)
     }
 
     pub fn frame_age_ms(&self) -> f64 {
@@ -227,6 +222,7 @@ impl PolicyThread {
 
     /// One decision. Where something is missing there is none, and the controller's watchdog counts the silence.
     fn decide(&mut self, played: &mut Played, truth: &mut SceneTruth) {
+        let _span = tracing::debug_span!("decision", step = played.steps).entered();
         let now = LinuxMono::now();
         let Some(gripper) = self
             .observation
@@ -260,8 +256,11 @@ impl PolicyThread {
             }
         };
         played.note(&decision.action, gripper.fingers);
-        // A full ring holds decisions that control has not read for seconds: it is gone, and so is the episode.
-        let _ = self.decisions.push(decision);
+        if self.decisions.push(decision).is_err() {
+            self.progress
+                .dropped_decisions
+                .fetch_add(1, Ordering::Relaxed);
+        }
         self.events
             .observation(ObservationRecord::new(&observation, now));
         self.events.decision(DecisionRecord {

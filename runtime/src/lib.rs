@@ -20,6 +20,7 @@ pub mod fault;
 pub mod follow;
 pub mod goal;
 pub mod handoff;
+pub mod health;
 pub mod kinematics;
 pub mod observation;
 pub mod phase;

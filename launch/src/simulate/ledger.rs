@@ -166,7 +166,7 @@ fn compare(
     let mut published = steps.iter();
     for recorded in &episode.steps {
         let same = published.find(|step| step.tick == recorded.tick);
-        if !same.is_some_and(|step| prints.0.of(step) == prints.1.of(recorded)) {
+        if same.is_none_or(|step| prints.0.of(step) != prints.1.of(recorded)) {
             wrong.get_or_insert((
                 recorded.tick,
                 "it was recorded otherwise than handed over".into(),

@@ -111,7 +111,7 @@ impl Exchange<JOINTS> for Link<'_, '_> {
     fn publish(&mut self, outputs: &Outputs<JOINTS>) {
         let shared = self.shared;
         let step = &outputs.step;
-        self.steps.push(step);
+        self.steps.push(step, None);
         shared.gripper.set(outputs.observation);
         shared.newest.set(Some(*step));
         shared.steps.borrow_mut().push(*step);

@@ -154,6 +154,7 @@ primitive!(
     u16 = "uint16",
     u32 = "uint32",
     i32 = "int32",
+    i64 = "int64",
     u64 = "uint64",
     f64 = "float64"
 );

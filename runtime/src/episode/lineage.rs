@@ -201,6 +201,19 @@ sections! {
         /// Whether the control thread had a real-time priority.
         realtime_granted: bool,
     }
+
+    /// What a live session asked of the operating system and got.
+    "visuomotor.realtime" Realtime {
+        /// Whether it would not have started without all of it.
+        required: bool,
+        memory_locked: bool,
+        fifo: bool,
+        /// Whether the control thread had the CPU of its own that was asked for.
+        affinity: bool,
+        cpu_latency: bool,
+        /// Names of the checks that failed, as `visuomotor doctor` calls them, separated by commas.
+        missing: String,
+    }
 }
 
 impl Code {
@@ -225,6 +238,8 @@ pub struct Header {
     pub code: Code,
     pub robot: Robot,
     pub clock: Clock,
+    /// `None` in simulated time, and in files of version 1 and 2.
+    pub realtime: Option<Realtime>,
     /// The camera's mount and calibration, in the launch file's words.
     pub camera: TextMap,
     /// `None` when a person drives.
@@ -248,6 +263,7 @@ impl Header {
             record(&self.robot),
             record(&self.clock),
         ];
+        records.extend(self.realtime.iter().map(record));
         records.extend(self.policy.iter().map(record));
         records.extend(self.scene.iter().map(record));
         records.push((CAMERA, self.camera.clone()));
@@ -290,6 +306,7 @@ impl Header {
             code: required(records)?,
             robot: required(records)?,
             clock: required(records)?,
+            realtime: optional(records)?,
             camera: map(CAMERA)?,
             policy: optional(records)?,
             checkpoints: map(CHECKPOINTS)?,
@@ -315,6 +332,7 @@ mod tests {
     #[test]
     fn header_comes_back() {
         let without = Header {
+            realtime: None,
             policy: None,
             scene: None,
             ..header()

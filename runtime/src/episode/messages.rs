@@ -227,6 +227,22 @@ messages! {
         request_values: [f64; 4],
     }
 
+    /// How one tick of the control loop fared with the operating system, from the end of the tick before to its own; the
+    /// sequence number is that of /step. Ticks in simulated time have none.
+    visuomotor_msgs/Health {
+        /// When the tick was due.
+        stamp: Time,
+        tick: u64,
+        /// Time in which the thread was ready and waited for a CPU; -1 where the kernel does not count it.
+        run_delay_ns: i64,
+        /// From the wake-up until the step was ready for the recorder.
+        compute_ns: u64,
+        voluntary_switches: u32,
+        involuntary_switches: u32,
+        minor_faults: u32,
+        major_faults: u32,
+    }
+
     /// What the policy was shown.
     visuomotor_msgs/Observation {
         /// When the encoders behind measured and aperture were sampled.

@@ -12,9 +12,11 @@ mod cdr;
 mod convert;
 mod file;
 mod fingerprint;
+mod health;
 mod inputs;
 mod lineage;
 mod messages;
+mod narrate;
 mod older;
 mod reader;
 mod recorder;
@@ -27,13 +29,14 @@ mod writer;
 pub use file::EpisodeFile;
 pub use fingerprint::Fingerprint;
 pub use lineage::{
-    Clock, ClockSource, Code, Header, JointNames, Origin, PolicyIdentity, Robot, SCHEMA_VERSION,
-    Scene, Sha256, TextMap,
+    Clock, ClockSource, Code, Header, JointNames, Origin, PolicyIdentity, Realtime, Robot,
+    SCHEMA_VERSION, Scene, Sha256, TextMap,
 };
 pub use reader::Episode;
 pub use recorder::{EventSink, Queues, Recorder, StepSink, Worker};
 pub use records::{
-    Attachment, DecisionRecord, Ending, FrameRecord, Losses, ObservationRecord, Outcome,
+    Attachment, DecisionRecord, Ending, FrameRecord, HealthRecord, Losses, ObservationRecord,
+    Outcome,
 };
 pub use writer::{Disk, DiskWriter, EpisodeWriter, Summary};
 
@@ -48,6 +51,8 @@ pub mod topic {
     pub const JOINT_COMMANDS: &str = "/joint_commands";
     /// `visuomotor_msgs/msg/Step`: the rest of every tick.
     pub const STEP: &str = "/step";
+    /// `visuomotor_msgs/msg/Health`: how every tick of a live episode fared with the operating system.
+    pub const HEALTH: &str = "/health";
     /// `sensor_msgs/msg/CompressedImage`: JPEG, logged and stamped with the capture time.
     pub const IMAGE: &str = "/camera/image/compressed";
     /// `visuomotor_msgs/msg/Observation`: at the policy's rate, logged when it was made.

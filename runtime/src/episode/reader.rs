@@ -5,8 +5,10 @@
 use super::cdr::{self, CdrError};
 use super::convert::{self, ConvertError};
 use super::messages::{self, CompressedImage, JointState};
-use super::records::{Attachment, DecisionRecord, FrameRecord, Losses, ObservationRecord, Outcome};
-use super::{EpisodeError, Header, TextMap, older, topic};
+use super::records::{
+    Attachment, DecisionRecord, FrameRecord, HealthRecord, Losses, ObservationRecord, Outcome,
+};
+use super::{EpisodeError, Header, TextMap, health, older, topic};
 use crate::clock::Instant;
 use crate::step::Step;
 use mcap::McapError;
@@ -26,6 +28,8 @@ pub struct Episode<const N: usize> {
     pub header: Header,
     pub attachments: Vec<Attachment>,
     pub steps: Vec<Step<N>>,
+    /// Of every step of a live episode; none in simulated time.
+    pub health: Vec<HealthRecord>,
     pub observations: Vec<ObservationRecord>,
     pub decisions: Vec<DecisionRecord>,
     pub frames: Vec<FrameRecord>,
@@ -75,6 +79,7 @@ impl<const N: usize> Episode<N> {
             header,
             attachments: parts.attachments,
             steps: parts.steps,
+            health: parts.health,
             observations: parts.observations,
             decisions: parts.decisions,
             frames: parts.frames,
@@ -94,6 +99,7 @@ struct Parts<const N: usize> {
     measured: Option<(u32, JointState)>,
     commanded: Option<(u32, JointState)>,
     steps: Vec<Step<N>>,
+    health: Vec<HealthRecord>,
     observations: Vec<ObservationRecord>,
     decisions: Vec<DecisionRecord>,
     frames: Vec<FrameRecord>,
@@ -177,6 +183,7 @@ impl<const N: usize> Parts<N> {
                     commanded.as_ref(),
                 )?);
             }
+            topic::HEALTH => self.health.push(health::from_message(&cdr::decode(data)?)),
             topic::OBSERVATION => {
                 let message: messages::Observation = cdr::decode(data)?;
                 let observed_at = Instant::from_ticks(header.log_time);

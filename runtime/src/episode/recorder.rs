@@ -2,12 +2,14 @@
 //!
 //! Steps come through a wait-free ring of fixed size, frames and events through a bounded channel; what finds its queue
 //! full is dropped and counted. Disk errors are kept and counted until the episode is finished. Not responsible for
-//! the thread's priority.
+//! the thread's priority, nor for the words of [`super::narrate`].
 
+use super::narrate::Narrator;
 use super::records::{DecisionRecord, Losses, ObservationRecord, Outcome};
 use super::{DiskWriter, EpisodeError, Summary};
 use crate::camera::Frame;
 use crate::clock::Instant;
+use crate::health::Health;
 use crate::planted::{Bug, is_planted};
 use crate::step::Step;
 use crossbeam::channel::{self, Receiver, RecvTimeoutError, Sender, TrySendError};
@@ -45,15 +47,18 @@ impl Dropped {
     }
 }
 
+/// What the control loop hands over a tick; in simulated time there is no health.
+type Ticked<const N: usize> = (Step<N>, Option<Health>);
+
 /// The control loop's end. Wait-free.
 pub struct StepSink<const N: usize> {
-    ring: rtrb::Producer<Step<N>>,
+    ring: rtrb::Producer<Ticked<N>>,
     dropped: Arc<Dropped>,
 }
 
 impl<const N: usize> StepSink<N> {
-    pub fn push(&mut self, step: &Step<N>) {
-        if self.ring.push(*step).is_err() && !is_planted(Bug::SilentDrop) {
+    pub fn push(&mut self, step: &Step<N>, health: Option<Health>) {
+        if self.ring.push((*step, health)).is_err() && !is_planted(Bug::SilentDrop) {
             self.dropped.steps.fetch_add(1, Ordering::Relaxed);
         }
     }
@@ -171,6 +176,11 @@ impl Recorder {
         answer.recv().map_err(|_| EpisodeError::RecorderGone)?
     }
 
+    /// What was dropped since start because a queue was full.
+    pub fn dropped(&self) -> Losses {
+        self.dropped.load()
+    }
+
     fn send(&self, message: Message) -> Result<(), EpisodeError> {
         self.messages
             .send(message)
@@ -190,10 +200,11 @@ impl Drop for Recorder {
 
 /// What the recorder's thread does. A simulation does it itself, when its own time says so.
 pub struct Worker<const N: usize> {
-    ring: rtrb::Consumer<Step<N>>,
+    ring: rtrb::Consumer<Ticked<N>>,
     messages: Receiver<Message>,
     dropped: Arc<Dropped>,
     open: Option<Open>,
+    narrator: Narrator,
 }
 
 /// The episode that is being recorded.
@@ -218,6 +229,7 @@ impl<const N: usize> Worker<N> {
             messages,
             dropped: dropped.clone(),
             open: None,
+            narrator: Narrator::default(),
         };
         let steps = StepSink {
             ring: producer,
@@ -306,13 +318,22 @@ impl<const N: usize> Worker<N> {
     /// Empties the ring. Between episodes it stays half full: the next one may already have begun there.
     fn drain(&mut self) {
         while self.open.is_some() || self.ring.slots() > self.ring.buffer().capacity() / 2 {
-            let Ok(step) = self.ring.pop() else { return };
+            let Ok((step, health)) = self.ring.pop() else {
+                return;
+            };
+            self.narrator.step(&step);
             if self
                 .open
                 .as_ref()
                 .is_some_and(|open| step.due >= open.started_at)
             {
-                self.write(|writer| writer.step(&step), |lost| &mut lost.steps);
+                self.write(
+                    |writer| match &health {
+                        Some(health) => writer.live_step(&step, health),
+                        None => writer.step(&step),
+                    },
+                    |lost| &mut lost.steps,
+                );
             }
         }
     }
@@ -403,11 +424,14 @@ mod tests {
         for (name, pushed, start) in [("a.mcap", 0..300, 40), ("b.mcap", 300..400, 310)] {
             // The control loop is ahead of the session, which only now says when the episode began.
             let early = pushed.start..(start + 10);
-            early.clone().for_each(|i| steps.push(&samples::step(i)));
+            early
+                .clone()
+                .for_each(|i| steps.push(&samples::step(i), Some(samples::health(i))));
             recorder
                 .begin(directory.writer(name), at_ms(start))
                 .unwrap();
-            (early.end..pushed.end).for_each(|i| steps.push(&samples::step(i)));
+            (early.end..pushed.end)
+                .for_each(|i| steps.push(&samples::step(i), Some(samples::health(i))));
             events.frame(samples::frame(start));
             events.observation(samples::observation(start));
             events.decision(samples::decision(start));
@@ -420,6 +444,8 @@ mod tests {
                 episode.steps,
                 (start..pushed.end).map(samples::step).collect::<Vec<_>>()
             );
+            let recorded = episode.health.iter().map(|record| record.health);
+            assert!(recorded.eq((start..pushed.end).map(samples::health)));
             assert_eq!(episode.observations, [samples::observation(start)]);
             assert_eq!(episode.decisions, [samples::decision(start)]);
             assert_eq!(episode.outcome, Some((outcome, Losses::default())));
@@ -439,7 +465,7 @@ mod tests {
             .begin(directory.writer("a.mcap"), at_ms(0))
             .unwrap();
         let (step, frame) = (samples::step(1), samples::frame(1));
-        (0..100_000).for_each(|_| steps.push(&step));
+        (0..100_000).for_each(|_| steps.push(&step, None));
         (0..1000).for_each(|_| events.frame(frame.clone()));
         let dropped = steps.dropped();
         let summary = recorder.finish(samples::outcome(at_ms(2))).unwrap();
@@ -503,7 +529,7 @@ mod tests {
         recorder
             .begin(directory.writer("b.mcap"), at_ms(2))
             .unwrap();
-        steps.push(&samples::step(3));
+        steps.push(&samples::step(3), None);
         assert_eq!(
             recorder.finish(samples::outcome(at_ms(4))).unwrap().steps,
             1

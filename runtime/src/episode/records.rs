@@ -1,6 +1,7 @@
 //! What an episode holds besides steps, in the runtime's own types: the same when it is written and when it is read.
 
 use crate::clock::Instant;
+use crate::health::Health;
 use crate::observation::{GripperObservation, Observation};
 use crate::policy::Decision;
 
@@ -32,6 +33,15 @@ impl ObservationRecord {
 pub struct DecisionRecord {
     pub decided_at: Instant,
     pub decision: Decision,
+}
+
+/// How a tick fared with the operating system.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct HealthRecord {
+    pub tick: u64,
+    /// When the tick was due.
+    pub due: Instant,
+    pub health: Health,
 }
 
 /// A recorded frame, as it was compressed.

@@ -7,6 +7,7 @@ use crate::camera::{Frame, Image};
 use crate::clock::{Duration, Instant};
 use crate::controller::{Inputs, Request};
 use crate::fault::Fault;
+use crate::health::Health;
 use crate::observation::{GripperObservation, TcpPose, TcpVelocity};
 use crate::phase::Phase;
 use crate::policy::Decision;
@@ -38,6 +39,14 @@ pub fn header() -> Header {
             source: ClockSource::Simulated,
             realtime_granted: false,
         },
+        realtime: Some(Realtime {
+            required: true,
+            memory_locked: true,
+            fifo: false,
+            affinity: true,
+            cpu_latency: false,
+            missing: "cpu_latency,fifo".into(),
+        }),
         camera: map("vertical_fov_deg", "34"),
         policy: Some(PolicyIdentity {
             name: "critic".into(),
@@ -172,6 +181,18 @@ fn inputs(i: u64) -> Inputs<7> {
         write_error: (i % 4 == 3).then_some(errors[i as usize / 4 % 3]),
         decision: (i % 5 == 2).then(|| decision(i).decision),
         request: requests[i as usize % requests.len()],
+    }
+}
+
+/// Over three ticks the run delay comes and goes.
+pub fn health(i: u64) -> Health {
+    Health {
+        run_delay: (i % 3 != 1).then(|| Duration::from_ticks(i + 7)),
+        compute: Duration::from_ticks(i + 20_000),
+        voluntary_switches: 1,
+        involuntary_switches: i as u32,
+        minor_faults: i as u32 + 1,
+        major_faults: i as u32 + 2,
     }
 }
 

@@ -9,9 +9,10 @@ use super::file::EpisodeFile;
 use super::messages::{self, CompressedImage, JointState, Message};
 use super::records::{Attachment, Losses, ObservationRecord, Outcome};
 use super::spool::{Spool, Tap};
-use super::{EpisodeError, Header, topic};
+use super::{EpisodeError, Header, health, topic};
 use crate::camera::Frame;
 use crate::clock::{Duration, Instant};
+use crate::health::{Health, HealthSummary};
 use crate::policy::Decision;
 use crate::step::Step;
 use jpeg_encoder::ColorType;
@@ -43,6 +44,7 @@ pub struct EpisodeWriter<W: Write> {
     channels: Channels,
     joint_count: usize,
     summary: Summary,
+    health: HealthSummary,
     // Kept for their buffers and for what does not change from record to record.
     joint_state: JointState,
     image: CompressedImage,
@@ -52,6 +54,7 @@ struct Channels {
     joint_states: u16,
     joint_commands: u16,
     step: u16,
+    health: u16,
     image: u16,
     observation: u16,
     tcp: u16,
@@ -116,6 +119,7 @@ impl<W: Write> EpisodeWriter<W> {
             joint_states: add_channel::<JointState>(&mut mcap, topic::JOINT_STATES)?,
             joint_commands: add_channel::<JointState>(&mut mcap, topic::JOINT_COMMANDS)?,
             step: add_channel::<messages::Step>(&mut mcap, topic::STEP)?,
+            health: add_channel::<messages::Health>(&mut mcap, topic::HEALTH)?,
             image: add_channel::<CompressedImage>(&mut mcap, topic::IMAGE)?,
             observation: add_channel::<messages::Observation>(&mut mcap, topic::OBSERVATION)?,
             tcp: add_channel::<messages::PoseStamped>(&mut mcap, topic::TCP)?,
@@ -141,6 +145,7 @@ impl<W: Write> EpisodeWriter<W> {
             channels,
             joint_count: names.len(),
             summary: Summary::default(),
+            health: HealthSummary::default(),
             joint_state: JointState {
                 name: names,
                 ..Default::default()
@@ -153,7 +158,25 @@ impl<W: Write> EpisodeWriter<W> {
         })
     }
 
+    /// A step in simulated time.
     pub fn step<const N: usize>(&mut self, step: &Step<N>) -> Result<(), EpisodeError> {
+        self.tick(step, None)
+    }
+
+    /// A step in real time, with its health.
+    pub fn live_step<const N: usize>(
+        &mut self,
+        step: &Step<N>,
+        health: &Health,
+    ) -> Result<(), EpisodeError> {
+        self.tick(step, Some(health))
+    }
+
+    fn tick<const N: usize>(
+        &mut self,
+        step: &Step<N>,
+        health: Option<&Health>,
+    ) -> Result<(), EpisodeError> {
         if N != self.joint_count {
             return Err(EpisodeError::Joints {
                 expected: self.joint_count,
@@ -162,6 +185,11 @@ impl<W: Write> EpisodeWriter<W> {
         }
         let (at, sequence) = (step.due, step.tick as u32);
         self.log.flush_when_due(at, self.summary)?;
+        if let Some(health) = health {
+            self.health.add(step.jitter, health);
+            let message = health::message(step.tick, step.due, health);
+            self.log.put(self.channels.health, sequence, at, &message)?;
+        }
         let joints = &mut self.joint_state;
         if let Some(state) = &step.measured() {
             convert::set_joint_state(
@@ -268,6 +296,12 @@ impl<W: Write> EpisodeWriter<W> {
         let message = convert::outcome(outcome, lost);
         self.log
             .put(self.channels.outcome, 0, outcome.ended_at, &message)?;
+        if self.health.ticks > 0 {
+            self.log.mcap.write_metadata(&mcap::records::Metadata {
+                name: health::SUMMARY.into(),
+                metadata: health::summary(&self.health),
+            })?;
+        }
         self.log.mcap.finish()?;
         Ok(self.log.spool.carry()?)
     }
@@ -391,7 +425,7 @@ mod tests {
                 statistics.attachment_count,
                 statistics.metadata_count
             ),
-            (8, 1, 9)
+            (9, 1, 10)
         );
         assert!(
             statistics.chunk_count >= 3,

@@ -1,6 +1,7 @@
 //! What the filter did to one tick's request, in a form that a log can hold.
 
 use crate::fault::Fault;
+use std::fmt;
 
 /// How the command that left differs from what was asked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
@@ -48,6 +49,34 @@ impl LimitSet {
 
     pub fn contains(self, other: Self) -> bool {
         self.0 & other.0 == other.0
+    }
+}
+
+/// Their names, separated by spaces.
+impl fmt::Display for LimitSet {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let names = [
+            (Self::POSITION, "position"),
+            (Self::VELOCITY, "velocity"),
+            (Self::ACCELERATION, "acceleration"),
+            (Self::JERK, "jerk"),
+            (Self::WORKSPACE, "workspace"),
+            (Self::TABLE, "table"),
+            (Self::TCP_SPEED, "tcp_speed"),
+            (Self::NOT_FINITE, "not_finite"),
+            (Self::COLLISION, "collision"),
+            (Self::NO_ANSWER, "no_answer"),
+            (Self::ARM_SPEED, "arm_speed"),
+            (Self::TRACKING, "tracking"),
+        ];
+        let mut separator = "";
+        for (limit, name) in names {
+            if self.contains(limit) {
+                write!(f, "{separator}{name}")?;
+                separator = " ";
+            }
+        }
+        Ok(())
     }
 }
 
