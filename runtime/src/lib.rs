@@ -22,6 +22,7 @@ pub mod goal;
 pub mod handoff;
 pub mod kinematics;
 pub mod observation;
+pub mod pace;
 pub mod phase;
 pub mod planted;
 pub mod policy;
