@@ -14,6 +14,7 @@ use visuomotor_runtime::clock::Duration;
 use visuomotor_runtime::exactly::exactly;
 use visuomotor_runtime::fault::Fault;
 use visuomotor_runtime::kinematics::{Chain, ChainError};
+use visuomotor_runtime::pace::PaceMaker;
 use visuomotor_runtime::realtime::Preference;
 use visuomotor_runtime::safety::{
     Collision, CollisionConfig, Limits, LimitsConfig, ToolLimits, Workspace,
@@ -165,6 +166,9 @@ pub struct Control {
     /// Whether to start without real-time rights; without the key they are required.
     #[serde(default)]
     pub real_time: Preference,
+    /// By which clock the loop ticks.
+    #[serde(default)]
+    pub pace: PaceMaker,
     /// The control thread's own CPU, by number.
     pub cpu: Option<usize>,
 }

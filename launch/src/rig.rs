@@ -22,11 +22,12 @@ use visuomotor_runtime::action::Verb;
 use visuomotor_runtime::arm::{Arm, ArmError, ArmState, Fingers};
 use visuomotor_runtime::camera::{Camera, Frame, Image};
 use visuomotor_runtime::clock::linux::{LinuxMono, thread_cpu_time};
-use visuomotor_runtime::clock::{Clock, Duration, Instant, SimMono, Ticker, executor};
+use visuomotor_runtime::clock::{Clock, Duration, Instant, SimMono, executor};
 use visuomotor_runtime::control_loop::{self, Exchange};
 use visuomotor_runtime::controller::{Outputs, Request};
 use visuomotor_runtime::fault::Fault;
 use visuomotor_runtime::observation::{GripperObservation, Observation, SceneTruth};
+use visuomotor_runtime::pace::Pace;
 use visuomotor_runtime::policy::{Decision, Policy};
 use visuomotor_runtime::safety::{OperatingMode, SafeCommand, StopCategory};
 use visuomotor_runtime::step::Step;
@@ -114,6 +115,7 @@ impl<'a> Rig<'a> {
         let spectator = view_px.map(|size_px| parts.camera(View::Spectator { size_px }));
         let observer = parts.observer();
         let (arm, _) = parts.split();
+        wiring::check_pace(launch, &arm)?;
         Ok(Self {
             launch,
             split,
@@ -223,10 +225,11 @@ impl<'a> Rig<'a> {
             played: Played::default(),
             max_held_m: 0.0,
         };
-        let ticker = Ticker::<SimMono>::new(SimMono::EPOCH, self.launch.control_period());
+        let period = self.launch.control_period();
+        let pace = Pace::<SimMono>::new(self.launch.control.pace, SimMono::EPOCH, period);
         executor::run::<SimMono>(&mut [
             pin!(control_loop::control(
-                ticker,
+                pace,
                 &mut arm,
                 &mut controller,
                 &mut link

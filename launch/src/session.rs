@@ -140,6 +140,7 @@ pub fn run(
     let seat = parts.camera(View::Policy);
     let (mut policy_truth, judge) = (parts.observer(), parts.observer());
     let (mut arm, feeder) = parts.split();
+    wiring::check_pace(launch, &arm)?;
 
     let mut controller = wiring::controller(launch, plan.mode)?;
     let (recorder, steps, events) = Recorder::start(QUEUES)?;
@@ -195,20 +196,10 @@ pub fn run(
             .map_err(|_| SessionError::ThreadGone)?
             .map_err(SessionError::Camera)?;
         let policy = named("policy").spawn(move || player.run(&seeds_read, &played_send))?;
-        let (preference, cpu) = (launch.control.real_time, launch.control.cpu);
-        let control_period = launch.control_period();
         let (arm, controller) = (&mut arm, &mut controller);
         arm.restart(LinuxMono::now());
         let control = named("control").spawn_scoped(scope, move || {
-            threads::control(
-                preference,
-                cpu,
-                control_period,
-                arm,
-                controller,
-                link,
-                &control_ready,
-            )
+            threads::control(launch, arm, controller, link, &control_ready)
         })?;
         let thread = control_started
             .recv()

@@ -20,13 +20,14 @@ use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use visuomotor_runtime::arm::Arm;
 use visuomotor_runtime::camera::{Camera, Frame};
 use visuomotor_runtime::clock::linux::{LinuxMono, thread_cpu_time};
-use visuomotor_runtime::clock::{Duration, Ticker, executor};
+use visuomotor_runtime::clock::{Duration, executor};
 use visuomotor_runtime::control_loop::{self, Exchange};
 use visuomotor_runtime::controller::{Controller, Outputs, Request};
 use visuomotor_runtime::episode::{DecisionRecord, EventSink, ObservationRecord, StepSink};
 use visuomotor_runtime::handoff::{LatestInput, LatestOutput, Stamped};
 use visuomotor_runtime::health::{HealthMeter, HealthSummary};
 use visuomotor_runtime::observation::{GripperObservation, Observation, SceneTruth};
+use visuomotor_runtime::pace::Pace;
 use visuomotor_runtime::policy::{Decision, Policy};
 use visuomotor_runtime::realtime::{Preference, Thread, ThreadPlan};
 use visuomotor_runtime::step::Step;
@@ -91,16 +92,14 @@ pub struct ControlReport {
 
 /// The control thread, from its first tick to a controlled end.
 pub fn control(
-    preference: Preference,
-    cpu: Option<usize>,
-    period: Duration,
+    launch: &Launch,
     arm: &mut impl Arm<JOINTS>,
     controller: &mut Controller<JOINTS>,
     mut link: ControlLink,
     ready: &Sender<Result<Thread, String>>,
 ) -> Option<ControlReport> {
-    let plan = ThreadPlan::control(cpu);
-    let entered = Thread::enter(preference, plan).map_err(|error| error.to_string());
+    let plan = ThreadPlan::control(launch.control.cpu);
+    let entered = Thread::enter(launch.control.real_time, plan).map_err(|error| error.to_string());
     let refused = entered.is_err();
     if ready.send(entered).is_err() || refused {
         return None;
@@ -108,8 +107,9 @@ pub fn control(
     link.meter = Some(HealthMeter::of_this_thread());
     let mut allocations = 0;
     let before = thread_cpu_time();
-    let ticker = Ticker::<LinuxMono>::new(LinuxMono::now() + period, period);
-    let ticks = control_loop::control(ticker, arm, controller, &mut link);
+    let (pace, period) = (launch.control.pace, launch.control_period());
+    let pace = Pace::<LinuxMono>::new(pace, LinuxMono::now() + period, period);
+    let ticks = control_loop::control(pace, arm, controller, &mut link);
     executor::run::<LinuxMono>(&mut [pin!(async {
         ((), allocations) = allocations::count_in(ticks).await;
     })]);

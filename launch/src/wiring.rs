@@ -3,13 +3,16 @@
 //! Not responsible for what the parts do, nor for checking the launch file ([`crate::config`]).
 
 use crate::config::Launch;
+use crate::source::InputError;
 use nalgebra::Vector3;
 use rand::{Rng, RngExt};
+use visuomotor_runtime::arm::Arm;
 use visuomotor_runtime::controller::{Controller, ControllerConfig};
 use visuomotor_runtime::goal::GoalLimits;
 use visuomotor_runtime::kinematics::ik::{self, IkError};
 use visuomotor_runtime::kinematics::pose;
 use visuomotor_runtime::observation::TcpPose;
+use visuomotor_runtime::pace::PaceMaker;
 use visuomotor_runtime::safety::{LimitsError, NotAtRest, OperatingMode, Safety};
 use visuomotor_runtime::units::JointPositions;
 use visuomotor_runtime::watchdogs::Watchdogs;
@@ -19,6 +22,8 @@ const RESTARTS: u32 = 50;
 
 #[derive(Debug, thiserror::Error)]
 pub enum WiringError {
+    #[error(transparent)]
+    Input(#[from] InputError),
     #[error(transparent)]
     Limits(#[from] LimitsError),
     #[error(transparent)]
@@ -33,6 +38,19 @@ pub enum WiringError {
     #[cfg(feature = "sim")]
     #[error(transparent)]
     Render(#[from] visuomotor_drivers::sim::RenderError),
+}
+
+/// # Errors
+/// When the loop should follow a cycle that the arm does not have.
+pub fn check_pace<const N: usize>(
+    launch: &Launch<N>,
+    arm: &impl Arm<N>,
+) -> Result<(), WiringError> {
+    if launch.control.pace == PaceMaker::Timer || arm.owns_cycle() {
+        return Ok(());
+    }
+    let problem = "this arm has no cycle of its own that the loop could follow; say \"timer\"";
+    Err(launch.source.error_in("control.pace", problem).into())
 }
 
 /// A controller that begins in this operating mode.

@@ -57,4 +57,16 @@ pub trait Arm<const N: usize> {
     /// Asks the drives for a stop of this category: 0 and 1 to remove power, 2 to hold under power. Idempotent, legal in
     /// every state, cannot fail, and never gives power back: only a later command may.
     fn stop(&mut self, category: StopCategory);
+
+    /// Whether the robot has a cycle that a loop can be slaved to, with [`Arm::wait_cycle`].
+    fn owns_cycle(&self) -> bool {
+        false
+    }
+
+    /// Waits for the robot's next cycle and says when it started: the newest of those since the last call, and each only
+    /// once. An error when there was none at `until`, or when none can come.
+    fn wait_cycle(&mut self, until: Instant) -> impl Future<Output = Result<Instant, ArmError>> {
+        let _ = until;
+        async { Err(ArmError::NoAnswer) }
+    }
 }

@@ -1,11 +1,12 @@
 //! The loop: read, step, write, record; every failure is a value that flows into the next line.
 //!
 //! Responsible for the order of one tick and for nothing else. What a tick decides is in [`crate::controller`]; when it
-//! runs is in [`crate::clock`]; what may be sent is in [`crate::safety`].
+//! runs is in [`crate::pace`]; what may be sent is in [`crate::safety`].
 
 use crate::arm::Arm;
-use crate::clock::{Clock, Ticker};
+use crate::clock::Clock;
 use crate::controller::{Controller, Inputs, Outputs, Request};
+use crate::pace::Pace;
 use crate::policy::Decision;
 use crate::safety::{StopCategory, Verdict};
 
@@ -36,7 +37,7 @@ impl<A: Arm<N>, const N: usize> Drop for Stopping<'_, A, N> {
 
 /// Runs until [`Exchange::ended`]. The same future runs on Linux and in simulated time.
 pub async fn control<C: Clock, const N: usize>(
-    mut ticker: Ticker<C>,
+    mut pace: Pace<C>,
     arm: &mut impl Arm<N>,
     controller: &mut Controller<N>,
     exchange: &mut impl Exchange<N>,
@@ -48,7 +49,7 @@ pub async fn control<C: Clock, const N: usize>(
     };
     let mut write_error = None;
     loop {
-        let tick = ticker.tick().await;
+        let tick = pace.tick(*arm).await;
         let ending = exchange.ended();
         let inputs = Inputs {
             arm: arm.read(tick.due + tick.jitter),
@@ -82,7 +83,10 @@ mod tests {
     use crate::arm::{ArmError, ArmState};
     use crate::clock::{Duration, Instant, SimMono, executor};
     use crate::controller::tests::{controller, home};
+    use crate::fault::Fault;
     use crate::observation::TcpPose;
+    use crate::pace::PaceMaker;
+    use crate::pace::tests::hear_cycle;
     use crate::phase::Phase;
     use crate::safety::SafeCommand;
     use crate::units::{JointTorques, JointVelocities};
@@ -119,6 +123,7 @@ mod tests {
         ticks: u64,
         ends_after: u64,
         last_phase: Phase,
+        faulted: Option<(Instant, Fault)>,
     }
 
     impl Exchange<7> for Impatient {
@@ -137,6 +142,8 @@ mod tests {
             assert_eq!(outputs.step.tick, self.ticks);
             self.ticks += 1;
             self.last_phase = outputs.step.phase;
+            let fault = outputs.step.fault.map(|fault| (outputs.step.due, fault));
+            self.faulted = self.faulted.or(fault);
         }
 
         fn ended(&self) -> bool {
@@ -158,10 +165,11 @@ mod tests {
         }
     }
 
-    fn run(arm: &mut FakeArm, exchange: &mut Impatient) {
+    fn run(maker: PaceMaker, arm: &mut impl Arm<7>, exchange: &mut Impatient) {
         SimMono::reset();
-        let ticker = Ticker::<SimMono>::new(SimMono::EPOCH, Duration::from_millis(1));
-        executor::run::<SimMono>(&mut [pin!(control(ticker, arm, &mut controller(), exchange))]);
+        let period = Duration::from_millis(1);
+        let pace = Pace::<SimMono>::new(maker, SimMono::EPOCH, period);
+        executor::run::<SimMono>(&mut [pin!(control(pace, arm, &mut controller(), exchange))]);
     }
 
     #[test]
@@ -172,8 +180,9 @@ mod tests {
             ticks: 1,
             ends_after: 250,
             last_phase: Phase::Idle,
+            faulted: None,
         };
-        let run = std::panic::AssertUnwindSafe(|| run(&mut arm, &mut exchange));
+        let run = std::panic::AssertUnwindSafe(|| run(PaceMaker::Timer, &mut arm, &mut exchange));
         assert!(std::panic::catch_unwind(run).is_err());
         assert_eq!(arm.stops, [StopCategory::One]);
     }
@@ -186,8 +195,9 @@ mod tests {
                 ticks: 0,
                 ends_after,
                 last_phase: Phase::Idle,
+                faulted: None,
             };
-            run(&mut arm, &mut exchange);
+            run(PaceMaker::Timer, &mut arm, &mut exchange);
             assert_eq!(arm.fastest > 0.1, moving, "{}", arm.fastest);
             assert_eq!(arm.state.dq, JointVelocities::zeros());
             assert_eq!(arm.stops, [StopCategory::Two]);
@@ -196,5 +206,72 @@ mod tests {
             assert!((1..500).contains(&extra), "{extra} ticks to stop");
             assert_eq!(extra > 5, moving, "{extra} ticks to stop");
         }
+    }
+
+    /// Answers only in its own cycles.
+    struct Cycling {
+        arm: FakeArm,
+        starts_us: Vec<u64>,
+        heard: bool,
+    }
+
+    impl Arm<7> for Cycling {
+        fn read(&mut self, now: Instant) -> Result<ArmState<7>, ArmError> {
+            match self.heard {
+                true => self.arm.read(now),
+                false => Err(ArmError::NoAnswer),
+            }
+        }
+
+        fn write(&mut self, command: &SafeCommand<7>) -> Result<(), ArmError> {
+            self.arm.write(command)
+        }
+
+        fn stop(&mut self, category: StopCategory) {
+            self.arm.stops.push(category);
+        }
+
+        fn owns_cycle(&self) -> bool {
+            true
+        }
+
+        async fn wait_cycle(&mut self, until: Instant) -> Result<Instant, ArmError> {
+            let heard = hear_cycle(&mut self.starts_us, until).await;
+            self.heard = heard.is_ok();
+            heard
+        }
+    }
+
+    #[test]
+    fn a_loop_slaved_to_a_robot_stops_the_arm_when_the_robot_stops_its_cycle() {
+        // Cycles that drift, 0.3 s long while the arm moves, with two single ones and then all of them missing.
+        let mut starts_us: Vec<u64> = (0..300).map(|k| k * 1_003).collect();
+        let last_us = starts_us[299];
+        for missing in [200, 250] {
+            starts_us.remove(missing);
+        }
+        let mut arm = Cycling {
+            arm: at_home(),
+            starts_us,
+            heard: false,
+        };
+        let mut exchange = Impatient {
+            ticks: 0,
+            ends_after: 500,
+            last_phase: Phase::Idle,
+            faulted: None,
+        };
+        run(PaceMaker::Robot, &mut arm, &mut exchange);
+        let (at, fault) = exchange.faulted.expect("a lost link");
+        assert!(matches!(fault, Fault::ArmLinkLost { .. }), "{fault}");
+        let silent = at - (SimMono::EPOCH + Duration::from_micros(last_us));
+        assert_eq!(
+            silent,
+            Duration::from_millis(21),
+            "the watchdog's 20 and a tick"
+        );
+        assert!(arm.arm.fastest > 0.1, "{}", arm.arm.fastest);
+        assert_eq!(arm.arm.state.dq, JointVelocities::zeros());
+        assert_eq!(exchange.last_phase, Phase::Stopped(StopCategory::One));
     }
 }

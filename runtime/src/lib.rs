@@ -23,6 +23,7 @@ pub mod handoff;
 pub mod health;
 pub mod kinematics;
 pub mod observation;
+pub mod pace;
 pub mod phase;
 pub mod planted;
 pub mod policy;

@@ -209,4 +209,12 @@ impl<A: Arm<N>, const N: usize> Arm<N> for FaultyArm<A, N> {
     fn stop(&mut self, category: StopCategory) {
         self.arm.stop(category);
     }
+
+    fn owns_cycle(&self) -> bool {
+        self.arm.owns_cycle()
+    }
+
+    fn wait_cycle(&mut self, until: Instant) -> impl Future<Output = Result<Instant, ArmError>> {
+        self.arm.wait_cycle(until)
+    }
 }

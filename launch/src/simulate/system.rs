@@ -24,13 +24,14 @@ use visuomotor_policies::task::Workspace;
 use visuomotor_policies::weak::PrivilegedWeak;
 use visuomotor_runtime::arm::{Arm, ArmError, ArmState};
 use visuomotor_runtime::camera::{Camera, CameraError, Frame};
-use visuomotor_runtime::clock::{Clock, Duration, Instant, SimMono, Ticker, executor};
+use visuomotor_runtime::clock::{Clock, Duration, Instant, SimMono, executor};
 use visuomotor_runtime::control_loop::{self, Exchange};
 use visuomotor_runtime::controller::{Outputs, Request};
 use visuomotor_runtime::episode::{
     DecisionRecord, EpisodeError, EventSink, ObservationRecord, StepSink,
 };
 use visuomotor_runtime::observation::{GripperObservation, Observation, SceneTruth};
+use visuomotor_runtime::pace::Pace;
 use visuomotor_runtime::policy::{Decision, Policy};
 use visuomotor_runtime::safety::{OperatingMode, SafeCommand, StopCategory};
 use visuomotor_runtime::step::Step;
@@ -201,6 +202,7 @@ pub fn simulate(
     let mut parts = sim::Rig::new(world);
     let mut judge = parts.observer();
     let (mut arm, _) = parts.split();
+    wiring::check_pace(launch, &arm)?;
     SimMono::reset();
     arm.restart(SimMono::EPOCH);
 
@@ -260,11 +262,12 @@ pub fn simulate(
         shared: &shared,
         steps: step_sink,
     };
-    let ticker = Ticker::<SimMono>::new(SimMono::EPOCH, launch.control_period());
+    let period = launch.control_period();
+    let pace = Pace::<SimMono>::new(launch.control.pace, SimMono::EPOCH, period);
     executor::run::<SimMono>(&mut [
         pin!(watch::<SimMono>(end, &shared)),
         pin!(async {
-            control_loop::control(ticker, &mut arm, &mut controller, &mut link).await;
+            control_loop::control(pace, &mut arm, &mut controller, &mut link).await;
             shared.finished.set(true);
         }),
         pin!(look::<SimMono>(launch, &mut camera, &shared)),

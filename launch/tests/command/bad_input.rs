@@ -342,6 +342,20 @@ fn what_only_some_commands_need_is_missed_by_them_alone() {
 }
 
 #[test]
+fn a_loop_cannot_follow_a_cycle_that_the_arm_does_not_have() {
+    let scratch = Scratch::new("pace");
+    let robot = "pace = \"robot\"";
+    let text = scratch.good().replacen("pace = \"timer\"", robot, 1);
+    let path = scratch.write("launch.toml", text.clone());
+    let place = place(&path, &text, robot);
+    for line in ["run", "eval"] {
+        let line = format!("{line} {{}} --policy scripted --episodes 1");
+        let parts = [place.as_str(), "control.pace", "say \"timer\""];
+        assert_refused(&run(&line, &[&path]), &parts, &line);
+    }
+}
+
+#[test]
 fn bad_policies_are_refused_with_the_file_that_is_wrong() {
     let scratch = Scratch::new("bad-policy");
     let manifest = std::fs::read_to_string(fixtures().join("q.toml")).expect("the fixture");

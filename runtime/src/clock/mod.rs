@@ -21,6 +21,7 @@ mod timer;
 
 pub use linux::LinuxMono;
 pub use sim::SimMono;
+pub(crate) use ticker::give_way;
 pub use ticker::{Tick, Ticker};
 
 use rtic_monotonics::{Monotonic, Timebase};

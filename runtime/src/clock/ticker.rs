@@ -5,7 +5,7 @@ use std::future::poll_fn;
 use std::marker::PhantomData;
 use std::task::Poll;
 
-/// One wake-up of a [`Ticker`].
+/// One wake-up of a periodic task.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Tick {
     /// The deadline that this tick serves, on the grid.
@@ -60,7 +60,7 @@ impl<C: Clock> Ticker<C> {
 }
 
 /// Without this a low-priority task that always overruns would never return to the executor.
-async fn give_way() {
+pub(crate) async fn give_way() {
     let mut given = false;
     poll_fn(|context| {
         if given {
