@@ -27,6 +27,7 @@ use visuomotor_runtime::clock::{Duration, Instant};
 use visuomotor_runtime::controller::{Controller, Request};
 use visuomotor_runtime::episode::{Ending, EpisodeWriter, Outcome, Recorder, Summary};
 use visuomotor_runtime::handoff;
+use visuomotor_runtime::health::HealthSummary;
 use visuomotor_runtime::observation::Observation;
 use visuomotor_runtime::policy::{Decision, Policy, PolicyError};
 use visuomotor_runtime::safety::{OperatingMode, SafeCommand, StopCategory};
@@ -94,9 +95,8 @@ impl<'a> DryRun<'a> {
             newest,
             steps,
             ended: ended.clone(),
-            wake_ns: threads::span_histogram(),
-            compute_ns: threads::span_histogram(),
-            ticks: 0,
+            health: HealthSummary::default(),
+            meter: None,
         };
         let policy = RandomPolicy {
             scale: launch.action,
@@ -130,7 +130,7 @@ impl<'a> DryRun<'a> {
             let control = named("control")
                 .spawn_scoped(scope, || control(&mut arm, &mut controller, link))?;
             wait(ARMED_AFTER);
-            let (path, header, attachments) = self.lineage.live(&self.directory, self.seed, false);
+            let (path, header, attachments) = self.lineage.live(&self.directory, self.seed, granted);
             let writer = EpisodeWriter::create(&path, &header, &attachments)?;
             recorder.begin(writer, LinuxMono::now())?;
             // There is room: nothing has been asked yet.

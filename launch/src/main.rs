@@ -23,9 +23,13 @@ mod collect_sim;
 mod config;
 #[cfg(feature = "sim")]
 mod contact_sheet;
+#[cfg(all(test, feature = "sim"))]
+mod control_thread_tests;
 mod doctor;
 #[cfg(feature = "sim")]
 mod drawing;
+#[cfg(feature = "sim")]
+mod dry_run;
 mod error;
 #[cfg(feature = "sim")]
 mod eval;
@@ -58,6 +62,8 @@ mod simulate;
 mod source;
 #[cfg(feature = "sim")]
 mod status;
+#[cfg(all(test, feature = "sim"))]
+mod system_calls;
 #[cfg(feature = "sim")]
 mod threads;
 #[cfg(feature = "sim")]

@@ -23,19 +23,19 @@ const SLAB_BYTES: usize = 512 << 20;
 const ROWS: usize = 25;
 
 #[derive(Clone, Debug, Default, Encode, Decode, Serialize, Deserialize, Reflect)]
-pub struct Step {
+pub struct StepRecord {
     numbers: [[f64; 8]; ROWS],
 }
 
 /// As many as an observation with its decision.
 #[derive(Clone, Debug, Default, Encode, Decode, Serialize, Deserialize, Reflect)]
-pub struct Decision {
+pub struct PolicyRecord {
     numbers: [f64; 32],
 }
 
 /// 64 x 64 pixels of three bytes.
 #[derive(Clone, Debug, Default, Encode, Decode, Serialize, Deserialize, Reflect)]
-pub struct Frame {
+pub struct ImageRecord {
     rgb: Vec<u8>,
 }
 
@@ -72,9 +72,9 @@ macro_rules! source {
     };
 }
 
-source!(Steps, Step, 1, Step { numbers: [[0.123_456_789; 8]; ROWS] });
-source!(Decisions, Decision, CYCLES_PER_DECISION, Decision { numbers: [0.123_456_789; 32] });
-source!(Frames, Frame, CYCLES_PER_FRAME, Frame { rgb: vec![127; 64 * 64 * 3] });
+source!(Steps, StepRecord, 1, StepRecord { numbers: [[0.123_456_789; 8]; ROWS] });
+source!(Decisions, PolicyRecord, CYCLES_PER_DECISION, PolicyRecord { numbers: [0.123_456_789; 32] });
+source!(Frames, ImageRecord, CYCLES_PER_FRAME, ImageRecord { rgb: vec![127; 64 * 64 * 3] });
 
 #[derive(Reflect)]
 pub struct Sink;
@@ -83,7 +83,7 @@ impl Freezable for Sink {}
 
 impl CuSinkTask for Sink {
     type Resources<'r> = ();
-    type Input<'m> = input_msg!('m, Step, Decision, Frame);
+    type Input<'m> = input_msg!('m, StepRecord, PolicyRecord, ImageRecord);
 
     fn new(_: Option<&ComponentConfig>, _: Self::Resources<'_>) -> CuResult<Self> {
         Ok(Self)
@@ -99,14 +99,28 @@ mod logged {
     use super::*;
 
     #[copper_runtime(config = "logged.ron")]
-    pub struct Logged {}
+    struct Graph {}
+
+    /// Starts the graph; a call of what this returns is a cycle.
+    pub fn start(log: &str) -> CuResult<impl FnMut() -> CuResult<()> + use<>> {
+        let graph = Graph::builder().with_log_path(log, Some(SLAB_BYTES))?.build()?;
+        let mut running = graph.start()?;
+        Ok(move || running.run_one_iteration())
+    }
 }
 
 mod silent {
     use super::*;
 
     #[copper_runtime(config = "silent.ron")]
-    pub struct Silent {}
+    struct Graph {}
+
+    /// Starts the graph; a call of what this returns is a cycle.
+    pub fn start(log: &str) -> CuResult<impl FnMut() -> CuResult<()> + use<>> {
+        let graph = Graph::builder().with_log_path(log, Some(SLAB_BYTES))?.build()?;
+        let mut running = graph.start()?;
+        Ok(move || running.run_one_iteration())
+    }
 }
 
 fn main() -> CuResult<()> {
@@ -116,9 +130,7 @@ fn main() -> CuResult<()> {
         std::process::exit(2);
     };
     let cycles: u32 = cycles.parse().map_err(|error| CuError::from(format!("{cycles}: {error}")))?;
-    let logged = logged::Logged::builder().with_log_path(log, Some(SLAB_BYTES))?.build()?;
-    let silent = silent::Silent::builder().with_log_path(format!("{log}-silent"), Some(SLAB_BYTES))?.build()?;
-    let (mut logged, mut silent) = (logged.start()?, silent.start()?);
+    let (mut logged, mut silent) = (logged::start(log)?, silent::start(&format!("{log}.silent"))?);
     let real_time = enter_fifo();
     let mut times = [Vec::with_capacity(cycles as usize), Vec::with_capacity(cycles as usize)];
     let mut clock = Vec::with_capacity(cycles as usize);
@@ -128,9 +140,9 @@ fn main() -> CuResult<()> {
         sleep_until(due);
         let before = now_ns(libc::CLOCK_THREAD_CPUTIME_ID);
         if cycle % 2 == 0 {
-            logged.run_one_iteration()?;
+            logged()?;
         } else {
-            silent.run_one_iteration()?;
+            silent()?;
         }
         let after = now_ns(libc::CLOCK_THREAD_CPUTIME_ID);
         let again = now_ns(libc::CLOCK_THREAD_CPUTIME_ID);
@@ -139,11 +151,9 @@ fn main() -> CuResult<()> {
             clock.push(again - after);
         }
     }
-    logged.stop()?;
-    silent.stop()?;
     println!(
         "{{\"bytes_per_cycle\":{},\"real_time\":{real_time},\"logged_ns\":{:?},\"silent_ns\":{:?},\"clock_ns\":{:?}}}",
-        size_of::<Step>(),
+        size_of::<StepRecord>(),
         times[0],
         times[1],
         clock
