@@ -6,7 +6,6 @@ use crate::config::{JOINTS, Launch};
 use crate::dry_run::{DryRun, FollowingArm};
 use crate::system_calls;
 use crate::threads;
-use crossbeam::channel;
 use std::fs::File;
 use std::io::Write;
 use std::path::Path;
@@ -80,8 +79,7 @@ fn watch(misdeeds: &'static [fn()], mut meanwhile: impl FnMut()) {
             std::env::temp_dir().join(format!("visuomotor-watched-{}", std::process::id()));
         std::fs::create_dir_all(&directory).unwrap();
         let run = DryRun::new(&launch, &directory, 1).unwrap();
-        let (ready, _started) = channel::bounded(1);
-        let control = |arm: &mut FollowingArm, controller: &mut _, link| {
+        let control = |arm: &mut FollowingArm, controller: &mut _, link, ready: &_| {
             let mut arm = WatchingArm {
                 arm,
                 ticks: 0,

@@ -7,6 +7,7 @@
 use crate::bench_tick::random_decision;
 use crate::config::{JOINTS, Launch};
 use crate::error::CommandError;
+use crate::output;
 use crate::policy::{self, PolicyChoice};
 use crate::recording::Lineage;
 use crate::session::QUEUES;
@@ -30,7 +31,9 @@ use visuomotor_runtime::handoff;
 use visuomotor_runtime::health::HealthSummary;
 use visuomotor_runtime::observation::Observation;
 use visuomotor_runtime::policy::{Decision, Policy, PolicyError};
+use visuomotor_runtime::realtime::{Granted, Preference, Process, Thread, ThreadPlan};
 use visuomotor_runtime::safety::{OperatingMode, SafeCommand, StopCategory};
+use visuomotor_runtime::step::Step;
 use visuomotor_runtime::units::{JointPositions, JointTorques, JointVelocities};
 
 /// Values in the rings of requests and decisions.
@@ -38,11 +41,38 @@ const RING: usize = 16;
 /// Until the controller has seen the arm and holds it.
 const ARMED_AFTER: Duration = Duration::from_ticks(100_000_000);
 
+/// A directory for a bench's files, gone when it ends.
+pub struct Directory(PathBuf);
+
+impl Directory {
+    pub fn new(name: &str) -> Result<Self, CommandError> {
+        let path = std::env::temp_dir().join(format!("visuomotor-{name}-{}", std::process::id()));
+        output::directory(&path)?;
+        Ok(Self(path))
+    }
+
+    pub fn path(&self) -> &Path {
+        &self.0
+    }
+}
+
+impl Drop for Directory {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
+}
+
+/// Where the control thread says which rights it got, or why it goes no further.
+pub type Ready = channel::Sender<Result<Thread, String>>;
+
 /// What a dry run gives.
 pub struct Ended<R> {
     /// Of the control thread.
     pub control: R,
+    pub granted: Granted,
     pub recorded: Summary,
+    /// The newest step when the recording ended, with its counters.
+    pub last: Step<JOINTS>,
 }
 
 pub struct DryRun<'a> {
@@ -50,15 +80,24 @@ pub struct DryRun<'a> {
     lineage: Lineage<'a>,
     directory: PathBuf,
     seed: u64,
+    realtime: Process,
 }
 
 impl<'a> DryRun<'a> {
-    /// Episodes go into `directory`.
+    /// Episodes go into `directory`. Asks for all real-time rights, so call it before any thread starts; goes on without
+    /// them, and says so.
     pub fn new(launch: &'a Launch, directory: &Path, seed: u64) -> Result<Self, CommandError> {
         let identity = policy::open(launch, Some(&PolicyChoice::Weak))
             .map_err(CommandError::input)?
             .identity;
+        let plan = ThreadPlan::control(launch.control.cpu);
+        let realtime =
+            Process::prepare(Preference::Preferred, &plan).map_err(CommandError::failed)?;
+        for check in &realtime.missing {
+            tracing::warn!("{check}");
+        }
         Ok(Self {
+            realtime,
             launch,
             lineage: Lineage::new(launch, identity).map_err(CommandError::failed)?,
             directory: directory.to_owned(),
@@ -66,12 +105,13 @@ impl<'a> DryRun<'a> {
         })
     }
 
-    /// Records one episode of this length while `control`, on a thread of its own, runs the control loop until its link
-    /// has ended.
+    /// Records one episode of this length while `control`, on a thread of its own, reports what rights it got and runs
+    /// the control loop until its link has ended.
     pub fn run<R: Send>(
         &self,
         span: Duration,
-        control: impl FnOnce(&mut FollowingArm, &mut Controller<JOINTS>, ControlLink) -> R + Send,
+        control: impl FnOnce(&mut FollowingArm, &mut Controller<JOINTS>, ControlLink, &Ready) -> R
+        + Send,
     ) -> Result<Ended<R>, CommandError> {
         let launch = self.launch;
         let mut rng = Xoshiro256PlusPlus::seed_from_u64(self.seed);
@@ -85,7 +125,7 @@ impl<'a> DryRun<'a> {
         let (mut requests, requests_read) = rtrb::RingBuffer::new(RING);
         let (decisions, decisions_read) = rtrb::RingBuffer::new(RING);
         let (observation, observation_read) = handoff::latest();
-        let (newest, _newest_read) = handoff::latest();
+        let (newest, mut newest_read) = handoff::latest();
         let (frames, frames_read) = triple_buffer::triple_buffer(&Frame::default());
         let (ended, cancelled) = (Arc::<AtomicBool>::default(), Arc::<AtomicBool>::default());
         let link = ControlLink {
@@ -119,38 +159,60 @@ impl<'a> DryRun<'a> {
             sequence: 0,
         };
         thread::scope(|scope| {
-            let _end = EndOnDrop([&ended, &cancelled]);
+            let end = EndOnDrop([&ended, &cancelled]);
+            let (ready, started) = channel::bounded(1);
             let (seeds, seeds_read) = channel::bounded(1);
             let (played_send, _played) = channel::bounded(1);
             let (period, ended_here) = (threads::frame_period(launch), &ended);
-            named("camera").spawn_scoped(scope, move || {
-                threads::camera(&mut camera, period, frames, &events, ended_here);
-            })?;
-            named("policy").spawn_scoped(scope, move || player.run(&seeds_read, &played_send))?;
+            named("camera")
+                .spawn_scoped(scope, move || {
+                    threads::camera(&mut camera, period, frames, &events, ended_here);
+                })
+                .map_err(CommandError::failed)?;
+            named("policy")
+                .spawn_scoped(scope, move || player.run(&seeds_read, &played_send))
+                .map_err(CommandError::failed)?;
+            let (arm, controller) = (&mut arm, &mut controller);
             let control = named("control")
-                .spawn_scoped(scope, || control(&mut arm, &mut controller, link))?;
+                .spawn_scoped(scope, move || control(arm, controller, link, &ready))
+                .map_err(CommandError::failed)?;
+            let thread = started.recv().map_err(CommandError::failed)?;
+            let granted = self
+                .realtime
+                .granted(&thread.map_err(CommandError::failed)?);
             wait(ARMED_AFTER);
-            let (path, header, attachments) = self.lineage.live(&self.directory, self.seed, granted);
-            let writer = EpisodeWriter::create(&path, &header, &attachments)?;
-            recorder.begin(writer, LinuxMono::now())?;
+            let (path, header, attachments) =
+                self.lineage.live(&self.directory, self.seed, &granted);
+            let writer = EpisodeWriter::create(&path, &header, &attachments)
+                .map_err(CommandError::failed)?;
+            recorder
+                .begin(writer, LinuxMono::now())
+                .map_err(CommandError::failed)?;
             // There is room: nothing has been asked yet.
             let _ = requests.push(Request::StartPolicy);
             let _ = seeds.send(self.seed);
             wait(span);
-            let recorded = recorder.finish(Outcome {
-                ended_at: LinuxMono::now(),
-                ending: Ending::Stopped,
-                success: None,
-                actions: 0,
-            })?;
-            drop(_end);
+            let recorded = recorder
+                .finish(Outcome {
+                    ended_at: LinuxMono::now(),
+                    ending: Ending::Stopped,
+                    success: None,
+                    actions: 0,
+                })
+                .map_err(CommandError::failed)?;
+            let last = newest_read.read().as_ref().map(|stamped| stamped.value);
+            drop(end);
             drop(seeds);
             let control = control
                 .join()
                 .unwrap_or_else(|panic| std::panic::resume_unwind(panic));
-            Ok(Ended { control, recorded })
+            Ok(Ended {
+                control,
+                granted,
+                recorded,
+                last: last.ok_or_else(|| CommandError::failed("the control loop did not tick"))?,
+            })
         })
-        .map_err(|error: visuomotor_runtime::episode::EpisodeError| CommandError::failed(error))
     }
 }
 
