@@ -18,7 +18,7 @@ use serde::Serialize;
 use std::fmt;
 use std::hint::black_box;
 use std::path::Path;
-use visuomotor_runtime::action::{Action, Verb};
+use visuomotor_runtime::action::{Action, ActionScale, Verb};
 use visuomotor_runtime::arm::ArmState;
 use visuomotor_runtime::clock::{Duration, Instant, Tick};
 use visuomotor_runtime::controller::{Controller, Inputs, Request};
@@ -111,7 +111,7 @@ fn ticks<const N: usize>(
             arm: Ok(arm),
             write_error: None,
             decision: (tick > 0 && tick.is_multiple_of(between))
-                .then(|| random_decision(launch, now, (tick / between) as u32, rng)),
+                .then(|| random_decision(&launch.action, now, (tick / between) as u32, rng)),
             request: (tick == 1).then_some(Request::StartPolicy),
         };
         let ((verdict, time), counted) =
@@ -138,13 +138,13 @@ fn step<const N: usize>(
     controller.step(tick, inputs).verdict
 }
 
-fn random_decision<const N: usize>(
-    launch: &Launch<N>,
+/// Anything within the scale, asked by who looked at a frame of `now`.
+pub fn random_decision(
+    scale: &ActionScale,
     now: Instant,
     step: u32,
     rng: &mut impl Rng,
 ) -> Decision {
-    let scale = &launch.action;
     let mut part = |scale: f64| scale * (2.0 * rng.random::<f64>() - 1.0);
     Decision {
         action: Action {

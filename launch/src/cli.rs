@@ -392,6 +392,12 @@ pub enum BenchCommand {
     Tick(BenchTickArgs),
     /// How often and how fast the position solver finds a reachable pose.
     Ik(BenchIkArgs),
+    /// How punctual the control loop is on a fully loaded machine, in turns with a bare loop and with cyclictest.
+    #[cfg(feature = "sim")]
+    Realtime(BenchRealtimeArgs),
+    /// CPU time in which the control thread hands over everything that is recorded.
+    #[cfg(feature = "sim")]
+    Handoff(BenchHandoffArgs),
     /// How much longer than necessary a motion takes through the safety filter, and whether an arm at a limit chatters.
     Reach(BenchReachArgs),
 }
@@ -413,6 +419,66 @@ pub struct BenchReachArgs {
     /// Random motions.
     #[arg(long, value_name = "N", default_value_t = 500, value_parser = episodes())]
     pub motions: u32,
+    #[arg(long, value_name = "S", default_value_t = 1, value_parser = seed())]
+    pub seed: u64,
+    /// Write the figures as JSON; `-` is standard output, and then nothing else is printed there.
+    #[arg(long, value_name = "FILE")]
+    pub json: Option<PathBuf>,
+}
+
+const BENCH_REALTIME_EXAMPLES: &str = "\
+Examples:
+  visuomotor bench realtime
+  visuomotor bench realtime --seconds 300 --json -
+
+It loads the machine itself: a busy thread on every CPU and a writer that syncs a file. In turns, slice by slice: ours, the
+whole control loop, recording everything, with an arm that follows; bare, a loop that sleeps until each deadline and
+computes for as long as the median of ours; cyclictest, where it is installed (Debian's rt-tests). What counts are the
+ratios, since machines are shared. Needs the rights that `visuomotor doctor` lists to say anything about real time.
+
+Exit code 1 when the control thread allocated.";
+
+#[cfg(feature = "sim")]
+#[derive(Debug, Args)]
+#[command(after_help = BENCH_REALTIME_EXAMPLES)]
+pub struct BenchRealtimeArgs {
+    /// Launch file whose controller runs.
+    #[arg(default_value = "launch/robots/sim_iiwa14.toml")]
+    pub launch: PathBuf,
+    /// Of all slices together, s.
+    #[arg(long, value_name = "S", default_value_t = 60.0, value_parser = seconds)]
+    pub seconds: f64,
+    /// Length of a slice, s.
+    #[arg(long, value_name = "S", default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..=3600))]
+    pub slice: u32,
+    #[arg(long, value_name = "S", default_value_t = 1, value_parser = seed())]
+    pub seed: u64,
+    /// Write the figures as JSON; `-` is standard output, and then nothing else is printed there.
+    #[arg(long, value_name = "FILE")]
+    pub json: Option<PathBuf>,
+}
+
+const BENCH_HANDOFF_EXAMPLES: &str = "\
+Examples:
+  visuomotor bench handoff
+  visuomotor bench handoff --seconds 60 --json -
+
+The control loop runs at its rate with an arm that follows, camera and policy beside it, everything recorded. Measured is
+what it takes to pass on a tick: newest observation, newest step, and the step with its health for the recorder. CPU time of
+the thread; the median of what reading that clock costs is subtracted, and given.
+
+Exit code 1 when the control thread allocated or a record was dropped.";
+
+#[cfg(feature = "sim")]
+#[derive(Debug, Args)]
+#[command(after_help = BENCH_HANDOFF_EXAMPLES)]
+pub struct BenchHandoffArgs {
+    /// Launch file whose controller runs.
+    #[arg(default_value = "launch/robots/sim_iiwa14.toml")]
+    pub launch: PathBuf,
+    /// How long, s.
+    #[arg(long, value_name = "S", default_value_t = 20.0, value_parser = seconds)]
+    pub seconds: f64,
     #[arg(long, value_name = "S", default_value_t = 1, value_parser = seed())]
     pub seed: u64,
     /// Write the figures as JSON; `-` is standard output, and then nothing else is printed there.

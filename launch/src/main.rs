@@ -10,8 +10,12 @@ mod allocations;
 mod any_arm;
 #[cfg(feature = "sim")]
 mod batch;
+#[cfg(feature = "sim")]
+mod bench_handoff;
 mod bench_ik;
 mod bench_reach;
+#[cfg(feature = "sim")]
+mod bench_realtime;
 mod bench_tick;
 #[cfg(feature = "sim")]
 mod bin;
@@ -23,9 +27,13 @@ mod collect_sim;
 mod config;
 #[cfg(feature = "sim")]
 mod contact_sheet;
+#[cfg(all(test, feature = "sim"))]
+mod control_thread_tests;
 mod doctor;
 #[cfg(feature = "sim")]
 mod drawing;
+#[cfg(feature = "sim")]
+mod dry_run;
 mod error;
 #[cfg(feature = "sim")]
 mod eval;
@@ -58,6 +66,8 @@ mod simulate;
 mod source;
 #[cfg(feature = "sim")]
 mod status;
+#[cfg(all(test, feature = "sim"))]
+mod system_calls;
 #[cfg(feature = "sim")]
 mod threads;
 #[cfg(feature = "sim")]
@@ -98,6 +108,8 @@ fn dispatch(command: &Command) -> Result<Grade, CommandError> {
         Command::Simulate(args) => simulate::run(args),
         Command::Replay(args) => replay::run(args),
         Command::FuzzSafety(args) => fuzz::run(args),
+        Command::Bench(BenchCommand::Realtime(args)) => bench_realtime::run(args),
+        Command::Bench(BenchCommand::Handoff(args)) => bench_handoff::run(args),
         Command::Bench(BenchCommand::Tick(args)) => bench_tick::run(args),
         Command::Bench(BenchCommand::Ik(args)) => bench_ik::run(args),
         Command::Bench(BenchCommand::Reach(args)) => bench_reach::run(args),

@@ -1,5 +1,6 @@
 //! Quantiles, and the CPU times of one thread that benches take them of.
 
+use hdrhistogram::Histogram;
 use serde::Serialize;
 use std::fmt;
 use visuomotor_runtime::clock::linux::thread_cpu_time;
@@ -22,6 +23,17 @@ impl Quantiles {
             p99: at(0.99),
             p999: at(0.999),
             max: at(1.0),
+        }
+    }
+
+    /// Of a histogram of spans in ns, in us.
+    pub fn microseconds(ns: &Histogram<u64>) -> Self {
+        let us = |ns: u64| ns as f64 * 1e-3;
+        Self {
+            p50: us(ns.value_at_quantile(0.5)),
+            p99: us(ns.value_at_quantile(0.99)),
+            p999: us(ns.value_at_quantile(0.999)),
+            max: us(ns.max()),
         }
     }
 }

@@ -9,7 +9,6 @@ use crate::output;
 use crate::policy;
 use crate::quantiles::Quantiles;
 use crate::session::{self, Plan, SessionError, Summary};
-use hdrhistogram::Histogram;
 use serde::Serialize;
 use std::fmt;
 use std::path::Path;
@@ -152,9 +151,9 @@ impl Stats {
             first_tick: health.first.map(FirstTick::from).unwrap_or_default(),
             cpu_us_per_tick: control.cpu_time.as_ticks() as f64 * 1e-3 / health.ticks as f64,
             run_delay_us: (!health.run_delay_ns.is_empty())
-                .then(|| microseconds(&health.run_delay_ns)),
-            wake_us: microseconds(&health.wake_ns),
-            compute_us: microseconds(&health.compute_ns),
+                .then(|| Quantiles::microseconds(&health.run_delay_ns)),
+            wake_us: Quantiles::microseconds(&health.wake_ns),
+            compute_us: Quantiles::microseconds(&health.compute_ns),
             dropped: Dropped {
                 steps: summary.dropped.steps,
                 frames: summary.dropped.frames,
@@ -178,16 +177,6 @@ impl From<Health> for FirstTick {
             minor_faults: health.minor_faults,
             major_faults: health.major_faults,
         }
-    }
-}
-
-fn microseconds(ns: &Histogram<u64>) -> Quantiles {
-    let us = |ns: u64| ns as f64 * 1e-3;
-    Quantiles {
-        p50: us(ns.value_at_quantile(0.5)),
-        p99: us(ns.value_at_quantile(0.99)),
-        p999: us(ns.value_at_quantile(0.999)),
-        max: us(ns.max()),
     }
 }
 

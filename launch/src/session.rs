@@ -36,7 +36,7 @@ use visuomotor_runtime::step::Step;
 /// Rings hold this many values: seconds of requests and decisions, since control reads one of each a tick.
 const RING: usize = 16;
 /// The recorder may fall this far behind: two seconds of steps, four of frames.
-const QUEUES: Queues = Queues {
+pub const QUEUES: Queues = Queues {
     steps: 2048,
     events: 256,
 };

@@ -25,7 +25,7 @@ use visuomotor_runtime::control_loop::{self, Exchange};
 use visuomotor_runtime::controller::{Controller, Outputs, Request};
 use visuomotor_runtime::episode::{DecisionRecord, EventSink, ObservationRecord, StepSink};
 use visuomotor_runtime::handoff::{LatestInput, LatestOutput, Stamped};
-use visuomotor_runtime::health::{HealthMeter, HealthSummary};
+use visuomotor_runtime::health::{Health, HealthMeter, HealthSummary};
 use visuomotor_runtime::observation::{GripperObservation, Observation, SceneTruth};
 use visuomotor_runtime::pace::Pace;
 use visuomotor_runtime::policy::{Decision, Policy};
@@ -46,16 +46,18 @@ pub struct ControlLink {
     pub meter: Option<HealthMeter>,
 }
 
-impl Exchange<JOINTS> for ControlLink {
-    fn decision(&mut self) -> Option<Decision> {
-        self.decisions.pop().ok()
+impl ControlLink {
+    /// How the tick of this step fared.
+    pub fn measure(&mut self, step: &Step<JOINTS>) -> Option<Health> {
+        let woken = step.due + step.jitter;
+        let meter = self.meter.as_mut()?;
+        let health = meter.tick(woken, LinuxMono::now);
+        self.health.add(step.jitter, &health);
+        Some(health)
     }
 
-    fn request(&mut self) -> Option<Request> {
-        self.requests.pop().ok()
-    }
-
-    fn publish(&mut self, outputs: &Outputs<JOINTS>) {
+    /// Everything that leaves the control thread in a tick but for the command.
+    pub fn hand_over(&mut self, outputs: &Outputs<JOINTS>, health: Option<Health>) {
         let step = outputs.step;
         if let Some(observation) = outputs.observation {
             self.observation.write(Some(Stamped {
@@ -67,13 +69,22 @@ impl Exchange<JOINTS> for ControlLink {
             at: step.due,
             value: step,
         }));
-        let woken = step.due + step.jitter;
-        let meter = self.meter.as_mut();
-        let health = meter.map(|meter| meter.tick(woken, LinuxMono::now));
-        if let Some(health) = &health {
-            self.health.add(step.jitter, health);
-        }
         self.steps.push(&step, health);
+    }
+}
+
+impl Exchange<JOINTS> for ControlLink {
+    fn decision(&mut self) -> Option<Decision> {
+        self.decisions.pop().ok()
+    }
+
+    fn request(&mut self) -> Option<Request> {
+        self.requests.pop().ok()
+    }
+
+    fn publish(&mut self, outputs: &Outputs<JOINTS>) {
+        let health = self.measure(&outputs.step);
+        self.hand_over(outputs, health);
     }
 
     fn ended(&self) -> bool {

@@ -3,6 +3,8 @@
 mod bad_input;
 mod bench;
 mod eval;
+#[cfg(feature = "sim")]
+mod freeze;
 mod fuzz;
 #[cfg(feature = "planted-bugs")]
 mod planted;
@@ -10,3 +12,5 @@ mod replay;
 mod robots;
 mod scratch;
 mod simulate;
+#[cfg(feature = "sim")]
+mod tracer;

@@ -252,7 +252,7 @@ impl<const N: usize> Worker<N> {
         while let Ok(message) = self.messages.try_recv() {
             self.take(message);
         }
-        self.drain();
+        self.drain(None);
     }
 
     /// As [`Recorder::finish`].
@@ -268,7 +268,7 @@ impl<const N: usize> Worker<N> {
                 Ok(Message::End) | Err(RecvTimeoutError::Disconnected) => return,
                 Ok(message) => self.take(message),
             }
-            self.drain();
+            self.drain(None);
         }
     }
 
@@ -310,17 +310,24 @@ impl<const N: usize> Worker<N> {
     }
 
     fn close(&mut self, outcome: &Outcome, dropped: Losses) -> Result<Summary, EpisodeError> {
-        self.drain();
+        self.drain(Some(outcome.ended_at));
         let open = self.open.take().ok_or(EpisodeError::NotRecording)?;
         open.finish(outcome, dropped)
     }
 
-    /// Empties the ring. Between episodes it stays half full: the next one may already have begun there.
-    fn drain(&mut self) {
+    /// Empties the ring of what was due until `end`. Between episodes it stays half full: the next one may already have
+    /// begun there.
+    ///
+    /// What was due after the end of an episode is not written: its losses are not those of the episode either.
+    fn drain(&mut self, end: Option<Instant>) {
         while self.open.is_some() || self.ring.slots() > self.ring.buffer().capacity() / 2 {
-            let Ok((step, health)) = self.ring.pop() else {
+            let Ok((step, health)) = self.ring.peek().copied() else {
                 return;
             };
+            if end.is_some_and(|end| step.due > end) {
+                return;
+            }
+            let _ = self.ring.pop();
             self.narrator.step(&step);
             if self
                 .open
@@ -479,6 +486,19 @@ mod tests {
             (episode.steps.len() as u64, episode.frames.len() as u64),
             (summary.steps, summary.frames)
         );
+    }
+
+    #[test]
+    fn what_was_due_after_the_end_is_not_written() {
+        let directory = Directory::new("late");
+        let (mut worker, mut steps, _events) = Worker::<7>::new(QUEUES);
+        worker.begin(directory.writer("a.mcap"), at_ms(10));
+        (0..100).for_each(|i| steps.push(&samples::step(i), None));
+        let outcome = samples::outcome(at_ms(49));
+        worker.close(&outcome, Losses::default()).unwrap();
+        assert_eq!(worker.ring.slots(), 50);
+        let expected: Vec<_> = (10..50).map(samples::step).collect();
+        assert_eq!(directory.read("a.mcap").steps, expected);
     }
 
     #[test]
