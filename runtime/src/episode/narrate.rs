@@ -51,7 +51,7 @@ impl Narrator {
             info!(tick, due_ns, missed, "deadlines were missed");
         }
         let kind = step.fault.as_ref().map(discriminant);
-        if known.map_or(None, |last| last.fault) != kind {
+        if known.and_then(|last| last.fault) != kind {
             match &step.fault {
                 Some(fault) => warn!(tick, due_ns, "{fault}"),
                 None => info!(tick, due_ns, "the fault is cleared"),
