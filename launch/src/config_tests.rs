@@ -47,6 +47,16 @@ fn home<const N: usize>(name: &str) -> Result<(Launch<N>, Isometry3<f64>), Input
 }
 
 #[test]
+fn real_time_is_required_unless_the_file_says_otherwise() {
+    use visuomotor_runtime::realtime::Preference;
+    let said = "real_time = \"preferred\"\n";
+    assert!(GOOD.contains(said));
+    let preference = |text: &str| parse(text).unwrap().control.real_time;
+    assert_eq!(preference(GOOD), Preference::Preferred);
+    assert_eq!(preference(&GOOD.replace(said, "")), Preference::Required);
+}
+
+#[test]
 fn other_shipped_robots_start_straight_down_over_their_task() {
     let (ur5e, flange) = home::<6>("ur5e.toml").unwrap();
     let (hobby, tcp) = home::<5>("hobby5.toml").unwrap();

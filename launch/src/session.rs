@@ -562,3 +562,63 @@ impl Session<'_> {
         });
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::policy::{self, PolicyChoice};
+    use std::path::Path;
+    use visuomotor_runtime::episode::Episode;
+    use visuomotor_runtime::observation::Observation;
+    use visuomotor_runtime::policy::{Decision, Policy, PolicyError};
+
+    /// Has a person end the session as soon as it is asked, and never answers.
+    struct Hanging(Arc<AtomicBool>);
+
+    impl Policy for Hanging {
+        fn reset(&mut self, _: u64) {}
+
+        fn decide(&mut self, _: &Observation<'_>) -> Result<Decision, PolicyError> {
+            self.0.store(true, Ordering::Relaxed);
+            loop {
+                thread::park();
+            }
+        }
+    }
+
+    #[test]
+    fn a_policy_that_never_answers_is_left_behind_and_the_episode_is_kept() {
+        let robots = Path::new(env!("CARGO_MANIFEST_DIR")).join("robots");
+        let launch = Launch::read(&robots.join("sim_iiwa14.toml")).unwrap();
+        let directory =
+            std::env::temp_dir().join(format!("visuomotor-hanging-{}", std::process::id()));
+        let _ = std::fs::remove_dir_all(&directory);
+        std::fs::create_dir(&directory).unwrap();
+        let interrupted = Arc::new(AtomicBool::new(false));
+        let policy = OpenPolicy {
+            policy: Box::new(Hanging(interrupted.clone())),
+            identity: policy::open(&launch, Some(&PolicyChoice::Weak))
+                .unwrap()
+                .identity,
+        };
+        let plan = Plan {
+            episodes: Some(1),
+            seconds: None,
+            seed: 1,
+            mode: OperatingMode::Automatic,
+            directory: directory.clone(),
+            quiet: true,
+        };
+        let summary = run(&launch, policy, plan, &interrupted).unwrap();
+        assert_eq!(summary.hanging, ["policy"]);
+        assert!(summary.interrupted && summary.finished.is_empty());
+        let mut files = std::fs::read_dir(&directory).unwrap();
+        let episode = Episode::<7>::open(&files.next().unwrap().unwrap().path()).unwrap();
+        assert_eq!(episode.damage, None);
+        let (outcome, lost) = episode.outcome.unwrap();
+        assert_eq!((outcome.ending, outcome.success), (Ending::Stopped, None));
+        assert_eq!(lost, Losses::default());
+        assert!(episode.steps.last().unwrap().is_stopped());
+        let _ = std::fs::remove_dir_all(&directory);
+    }
+}

@@ -10,6 +10,8 @@ mod fuzz;
 mod planted;
 mod replay;
 mod robots;
+#[cfg(feature = "sim")]
+mod run;
 mod scratch;
 mod simulate;
 #[cfg(feature = "sim")]
