@@ -667,6 +667,8 @@ mod tests {
     fn documented_lines_parse() {
         let help = [
             EXAMPLES,
+            BENCH_REALTIME_EXAMPLES,
+            BENCH_HANDOFF_EXAMPLES,
             RUN_EXAMPLES,
             DOCTOR_EXAMPLES,
             EVAL_EXAMPLES,
