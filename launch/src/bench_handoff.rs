@@ -14,10 +14,11 @@ use serde::Serialize;
 use std::fmt;
 use std::pin::pin;
 use visuomotor_runtime::clock::linux::{LinuxMono, thread_cpu_time};
-use visuomotor_runtime::clock::{Duration, Ticker, executor};
+use visuomotor_runtime::clock::{Duration, executor};
 use visuomotor_runtime::control_loop::{self, Exchange};
 use visuomotor_runtime::controller::{Controller, Outputs, Request};
 use visuomotor_runtime::health::{Health, HealthMeter};
+use visuomotor_runtime::pace::Pace;
 use visuomotor_runtime::policy::Decision;
 use visuomotor_runtime::realtime::{Preference, Thread, ThreadPlan};
 use visuomotor_runtime::step::Step;
@@ -158,8 +159,8 @@ fn control(
         clock: room(),
     };
     let mut allocations = 0;
-    let ticker = Ticker::<LinuxMono>::new(LinuxMono::now() + period, period);
-    let ticks = control_loop::control(ticker, arm, controller, &mut timed);
+    let pace = Pace::<LinuxMono>::new(launch.control.pace, LinuxMono::now() + period, period);
+    let ticks = control_loop::control(pace, arm, controller, &mut timed);
     executor::run::<LinuxMono>(&mut [pin!(async {
         ((), allocations) = allocations::count_in(ticks).await;
     })]);

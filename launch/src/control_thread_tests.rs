@@ -85,9 +85,7 @@ fn watch(misdeeds: &'static [fn()], mut meanwhile: impl FnMut()) {
                 ticks: 0,
                 misdeeds,
             };
-            let (preference, cpu) = (launch.control.real_time, launch.control.cpu);
-            let period = launch.control_period();
-            threads::control(preference, cpu, period, &mut arm, controller, link, &ready);
+            threads::control(&launch, &mut arm, controller, link, ready);
         };
         let _ = run.run(Duration::from_ticks(3_600_000_000_000), control);
     });

@@ -14,13 +14,13 @@ use crate::wiring::{self, WiringError};
 use crossbeam::channel::{self, Receiver, RecvTimeoutError, Sender};
 use rand::{RngExt, SeedableRng};
 use rand_xoshiro::Xoshiro256PlusPlus;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{self, JoinHandle};
 use visuomotor_drivers::sim::{self, Split, View, World};
-use visuomotor_runtime::clock::Duration;
 use visuomotor_runtime::clock::linux::LinuxMono;
+use visuomotor_runtime::clock::{Duration, Instant};
 use visuomotor_runtime::controller::Request;
 use visuomotor_runtime::episode::{
     Ending, EpisodeError, EpisodeWriter, Losses, Outcome, Queues, Recorder,
@@ -318,14 +318,14 @@ impl Session<'_> {
             if k > 0 {
                 start = wiring::draw_start(self.launch, rng);
             }
-            if !self.approach(start, interrupted)? {
+            let Some(path) = self.approach(seed, start, interrupted)? else {
                 continue;
-            }
+            };
             if k > 0 {
                 // Only now that the fingers are up: new objects may lie where they were.
                 self.change_scene(seed)?;
             }
-            self.episode(seed, rng.random(), interrupted)?;
+            self.episode(seed, &path, rng.random(), interrupted)?;
         }
         self.request(Request::Hold)?;
         self.wait(SETTLE)
@@ -344,15 +344,22 @@ impl Session<'_> {
         self.wait(SETTLE)
     }
 
-    /// Brings the tool to the start pose. False when a person interrupts.
-    fn approach(&mut self, start: TcpPose, interrupted: &AtomicBool) -> Result<bool, SessionError> {
+    /// Begins the record of an episode and brings the tool to the start pose. Tells where the record is; `None` when that
+    /// takes too long, or a person interrupts.
+    fn approach(
+        &mut self,
+        seed: u64,
+        start: TcpPose,
+        interrupted: &AtomicBool,
+    ) -> Result<Option<PathBuf>, SessionError> {
         let began = LinuxMono::now();
+        let mut record = None;
         let mut rearmed = false;
         self.request(Request::Hold)?;
         loop {
             self.wait(Duration::from_ticks(LOOK_MS * 1_000_000))?;
             if interrupted.load(Ordering::Relaxed) {
-                return Ok(false);
+                break;
             }
             let Some(step) = self.newest_step() else {
                 continue;
@@ -360,10 +367,13 @@ impl Session<'_> {
             let off = (step.reference.position_m - start.position_m).amax();
             let turned = (step.reference.yaw_rad - start.yaw_rad).abs();
             match step.phase {
-                Phase::Approach if off.max(turned) < ARRIVED => return Ok(true),
-                // Every episode begins at the measured pose.
+                Phase::Approach if off.max(turned) < ARRIVED => return Ok(record),
+                // Every episode begins at the measured pose, and its record before that: there a replay can begin.
                 Phase::Hold if step.is_stopped() && !rearmed => {
                     rearmed = true;
+                    if record.is_none() {
+                        record = Some(self.begin(seed, step.due)?);
+                    }
                     self.request(Request::Rearm)?;
                     self.request(Request::Approach(start))?;
                 }
@@ -381,23 +391,33 @@ impl Session<'_> {
                     step.fault
                         .map_or("no fault".to_owned(), |fault| self.launch.describe(&fault))
                 );
-                return Ok(false);
+                break;
             }
         }
+        if record.is_some() {
+            self.abandon()?;
+        }
+        Ok(None)
+    }
+
+    /// Begins a record with the step that was due at `since`.
+    fn begin(&mut self, seed: u64, since: Instant) -> Result<PathBuf, SessionError> {
+        let granted = self.realtime.granted(&self.thread);
+        let (path, header, attachments) = self.lineage.live(&self.plan.directory, seed, &granted);
+        let writer = EpisodeWriter::create(&path, &header, &attachments)?;
+        self.recorder.begin(writer, since)?;
+        Ok(path)
     }
 
     fn episode(
         &mut self,
         seed: u64,
+        path: &Path,
         policy_seed: u64,
         interrupted: &AtomicBool,
     ) -> Result<(), SessionError> {
-        let granted = self.realtime.granted(&self.thread);
-        let (path, header, attachments) = self.lineage.live(&self.plan.directory, seed, &granted);
         let _span = tracing::info_span!("episode", seed, path = %path.display()).entered();
-        let writer = EpisodeWriter::create(&path, &header, &attachments)?;
         let began = LinuxMono::now();
-        self.recorder.begin(writer, began)?;
         self.request(Request::StartPolicy)?;
         self.seeds
             .send(policy_seed)

@@ -80,17 +80,8 @@ pub fn ours(
     launch: &Launch,
     span: Duration,
 ) -> Result<(Slice, Granted), CommandError> {
-    let (cpu, period) = (launch.control.cpu, launch.control_period());
     let ended = dry.run(span, |arm, controller, link, ready| {
-        threads::control(
-            Preference::Preferred,
-            cpu,
-            period,
-            arm,
-            controller,
-            link,
-            ready,
-        )
+        threads::control(launch, arm, controller, link, ready)
     })?;
     let report = ended
         .control
