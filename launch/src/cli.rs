@@ -2,8 +2,10 @@
 //!
 //! Not responsible for doing any of it ([`crate::main`] dispatches) nor for the launch file ([`crate::config`]).
 
+mod bench;
 mod live;
 
+pub use bench::*;
 pub use live::{DoctorArgs, RunArgs};
 
 use crate::policy::PolicyChoice;
@@ -332,147 +334,6 @@ pub struct CheckArgs {
     pub json: Option<PathBuf>,
 }
 
-#[derive(Debug, Subcommand)]
-pub enum BenchCommand {
-    /// CPU time of kinematics, quadratic program and whole control tick; allocations.
-    Tick(BenchTickArgs),
-    /// How often and how fast the position solver finds a reachable pose.
-    Ik(BenchIkArgs),
-    /// How punctual the control loop is on a fully loaded machine, in turns with a bare loop and with cyclictest.
-    #[cfg(feature = "sim")]
-    Realtime(BenchRealtimeArgs),
-    /// CPU time in which the control thread hands over everything that is recorded.
-    #[cfg(feature = "sim")]
-    Handoff(BenchHandoffArgs),
-    /// How much longer than necessary a motion takes through the safety filter, and whether an arm at a limit chatters.
-    Reach(BenchReachArgs),
-}
-
-const BENCH_REACH_EXAMPLES: &str = "\
-Examples:
-  visuomotor bench reach
-  visuomotor bench reach --motions 2000 --seed 2 --json -
-
-Times are simulated, so the figures are the same on every machine. Exit code 1 when a motion takes more than 1.15 times
-the time that the slowest joint needs by itself, or when the arm does not rest at a limit.";
-
-#[derive(Debug, Args)]
-#[command(after_help = BENCH_REACH_EXAMPLES)]
-pub struct BenchReachArgs {
-    /// Launch file whose arm and limits are measured; of seven joints.
-    #[arg(default_value = "launch/robots/sim_iiwa14.toml")]
-    pub launch: PathBuf,
-    /// Random motions.
-    #[arg(long, value_name = "N", default_value_t = 500, value_parser = episodes())]
-    pub motions: u32,
-    #[arg(long, value_name = "S", default_value_t = 1, value_parser = seed())]
-    pub seed: u64,
-    /// Write the figures as JSON; `-` is standard output, and then nothing else is printed there.
-    #[arg(long, value_name = "FILE")]
-    pub json: Option<PathBuf>,
-}
-
-const BENCH_REALTIME_EXAMPLES: &str = "\
-Examples:
-  visuomotor bench realtime
-  visuomotor bench realtime --seconds 300 --json -
-
-It loads the machine itself: a busy thread on every CPU and a writer that syncs a file. In turns, slice by slice: ours, the
-whole control loop, recording everything, with an arm that follows; bare, a loop that sleeps until each deadline and
-computes for as long as the median of ours; cyclictest, where it is installed (Debian's rt-tests). What counts are the
-ratios, since machines are shared. Needs the rights that `visuomotor doctor` lists to say anything about real time.
-
-Exit code 1 when the control thread allocated.";
-
-#[cfg(feature = "sim")]
-#[derive(Debug, Args)]
-#[command(after_help = BENCH_REALTIME_EXAMPLES)]
-pub struct BenchRealtimeArgs {
-    /// Launch file whose controller runs.
-    #[arg(default_value = "launch/robots/sim_iiwa14.toml")]
-    pub launch: PathBuf,
-    /// Of all slices together, s.
-    #[arg(long, value_name = "S", default_value_t = 60.0, value_parser = seconds)]
-    pub seconds: f64,
-    /// Length of a slice, s.
-    #[arg(long, value_name = "S", default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..=3600))]
-    pub slice: u32,
-    #[arg(long, value_name = "S", default_value_t = 1, value_parser = seed())]
-    pub seed: u64,
-    /// Write the figures as JSON; `-` is standard output, and then nothing else is printed there.
-    #[arg(long, value_name = "FILE")]
-    pub json: Option<PathBuf>,
-}
-
-const BENCH_HANDOFF_EXAMPLES: &str = "\
-Examples:
-  visuomotor bench handoff
-  visuomotor bench handoff --seconds 60 --json -
-
-The control loop runs at its rate with an arm that follows, camera and policy beside it, everything recorded. Measured is
-what it takes to pass on a tick: newest observation, newest step, and the step with its health for the recorder. CPU time of
-the thread; the median of what reading that clock costs is subtracted, and given.
-
-Exit code 1 when the control thread allocated or a record was dropped.";
-
-#[cfg(feature = "sim")]
-#[derive(Debug, Args)]
-#[command(after_help = BENCH_HANDOFF_EXAMPLES)]
-pub struct BenchHandoffArgs {
-    /// Launch file whose controller runs.
-    #[arg(default_value = "launch/robots/sim_iiwa14.toml")]
-    pub launch: PathBuf,
-    /// How long, s.
-    #[arg(long, value_name = "S", default_value_t = 20.0, value_parser = seconds)]
-    pub seconds: f64,
-    #[arg(long, value_name = "S", default_value_t = 1, value_parser = seed())]
-    pub seed: u64,
-    /// Write the figures as JSON; `-` is standard output, and then nothing else is printed there.
-    #[arg(long, value_name = "FILE")]
-    pub json: Option<PathBuf>,
-}
-
-#[derive(Debug, Args)]
-pub struct BenchIkArgs {
-    /// Launch file whose arm and limits are measured.
-    #[arg(default_value = "launch/robots/sim_iiwa14.toml")]
-    pub launch: PathBuf,
-    /// Random reachable poses.
-    #[arg(long, value_name = "N", default_value_t = 10_000, value_parser = episodes())]
-    pub poses: u32,
-    #[arg(long, value_name = "S", default_value_t = 1, value_parser = seed())]
-    pub seed: u64,
-    /// Write the figures as JSON; `-` is standard output, and then nothing else is printed there.
-    #[arg(long, value_name = "FILE")]
-    pub json: Option<PathBuf>,
-}
-
-const BENCH_TICK_EXAMPLES: &str = "\
-Examples:
-  visuomotor bench tick
-  visuomotor bench tick --ticks 1000000 --json -
-
-Exit code 1 when a tick allocated.";
-
-#[derive(Debug, Args)]
-#[command(after_help = BENCH_TICK_EXAMPLES)]
-pub struct BenchTickArgs {
-    /// Launch file whose arm and limits are measured.
-    #[arg(default_value = "launch/robots/sim_iiwa14.toml")]
-    pub launch: PathBuf,
-    /// Control ticks to measure.
-    #[arg(long, value_name = "N", default_value_t = 60_000, value_parser = clap::value_parser!(u64).range(1..))]
-    pub ticks: u64,
-    /// Also write the quadratic programs that are timed, with their answers, as JSON.
-    #[arg(long, value_name = "FILE")]
-    pub programs: Option<PathBuf>,
-    #[arg(long, value_name = "S", default_value_t = 1, value_parser = seed())]
-    pub seed: u64,
-    /// Write the figures as JSON; `-` is standard output, and then nothing else is printed there.
-    #[arg(long, value_name = "FILE")]
-    pub json: Option<PathBuf>,
-}
-
 const FUZZ_EXAMPLES: &str = "\
 Examples:
   visuomotor fuzz-safety
@@ -619,8 +480,10 @@ mod tests {
             BIN_EXAMPLES,
             COLLECT_EXAMPLES,
         ]
-        .join("\n")
-        .replace("\\\n", " ");
+        .into_iter()
+        .chain(bench::EXAMPLES);
+        let help: Vec<_> = help.collect();
+        let help = help.join("\n").replace("\\\n", " ");
         let lines: Vec<_> = help
             .lines()
             .filter(|l| l.starts_with("  visuomotor "))

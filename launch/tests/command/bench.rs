@@ -80,3 +80,64 @@ fn a_tick_allocates_nothing_and_is_timed() {
         }
     }
 }
+
+/// What must be nothing on a control thread, whatever the machine does.
+#[cfg(feature = "sim")]
+#[test]
+fn handing_everything_over_allocates_and_drops_nothing() {
+    let scratch = Scratch::new("bench-handoff");
+    let path = scratch.write("launch.toml", scratch.good());
+    let output = run("bench handoff {} --seconds 2 --json -", &[&path]);
+    assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+    let found: Value = serde_json::from_slice(&output.stdout).expect("JSON and nothing else");
+    assert_eq!(
+        (&found["allocations"], &found["dropped"]),
+        (&0.into(), &0.into())
+    );
+    let count = |value: &Value| value.as_u64().expect("a count");
+    let steps = count(&found["recorded"]["steps"]);
+    assert!(steps >= 500 && count(&found["ticks"]) >= 500, "{found}");
+    for stream in ["frames", "observations", "decisions"] {
+        assert!(count(&found["recorded"][stream]) >= 2, "{found}");
+    }
+    for part in ["handoff_us", "clock_us"] {
+        let times = ["p50", "p99", "p999", "max"].map(|name| found[part][name].as_f64());
+        assert!(
+            times[0] > Some(0.0) && times.is_sorted(),
+            "{part}: {times:?}"
+        );
+    }
+}
+
+#[cfg(feature = "sim")]
+#[test]
+fn long_a_loaded_machine_costs_the_control_thread_no_allocation_and_no_switch_but_its_sleep() {
+    let scratch = Scratch::new("bench-realtime");
+    let path = scratch.write("launch.toml", scratch.good());
+    let output = run("bench realtime {} --seconds 2 --slice 1 --json -", &[&path]);
+    assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+    let found: Value = serde_json::from_slice(&output.stdout).expect("JSON and nothing else");
+    let ours = &found["ours"]["pooled"];
+    assert_eq!(ours["allocations"], 0, "{found}");
+    // What is late has not slept: it gives up the CPU less often, never more.
+    let switches = ours["voluntary_switches_per_tick"].as_f64();
+    assert!(switches.is_some_and(|switches| switches <= 1.01), "{found}");
+    if found["memory_locked"] == true {
+        assert_eq!(ours["minor_faults"], 0, "{found}");
+    }
+    for contender in ["ours", "bare"] {
+        let slices = found[contender]["slices"].as_array().expect("slices");
+        assert_eq!(
+            slices.len() as u64,
+            found["rounds"].as_u64().expect("a count")
+        );
+        let pooled = &found[contender]["pooled"];
+        let due = pooled["ticks"].as_u64().zip(pooled["missed"].as_u64());
+        assert!(
+            due.is_some_and(|(ticks, missed)| ticks + missed >= 900),
+            "{found}"
+        );
+        assert!(pooled["wake_us"]["p50"].as_f64() > Some(0.0), "{found}");
+    }
+    assert!(found["ratios"]["wake_p999"].as_f64() > Some(0.0), "{found}");
+}

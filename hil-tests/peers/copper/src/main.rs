@@ -20,7 +20,7 @@ const WARM_UP: u32 = 200;
 const SLAB_BYTES: usize = 512 << 20;
 
 /// As many bytes as a step with its health has in visuomotor's ring.
-const ROWS: usize = 25;
+const ROWS: usize = 11;
 
 #[derive(Clone, Debug, Default, Encode, Decode, Serialize, Deserialize, Reflect)]
 pub struct StepRecord {
