@@ -46,7 +46,7 @@ impl Check {
         }
     }
 
-    pub(super) fn advised(self) -> Self {
+    pub(super) fn into_advice(self) -> Self {
         Self {
             required: false,
             ..self

@@ -139,7 +139,7 @@ impl Files<'_> {
                 let detail =
                     format!("threads under SCHED_FIFO get {us} of every {period_us} us together");
                 if us < THROTTLE_SHARE_MIN * period_us {
-                    Check::failed(NAME, detail, remedy).advised()
+                    Check::failed(NAME, detail, remedy).into_advice()
                 } else {
                     Check::good(NAME, detail)
                 }
@@ -177,7 +177,7 @@ impl Files<'_> {
             }
             None => Check::good(NAME, "no control group limits the CPU time"),
         };
-        check.advised()
+        check.into_advice()
     }
 
     fn preemption(&self) -> Check {
@@ -194,7 +194,7 @@ impl Files<'_> {
                 "boot a kernel with PREEMPT_RT, such as Debian's linux-image-rt",
             )
         };
-        check.advised()
+        check.into_advice()
     }
 
     fn swap(&self) -> Check {
@@ -208,7 +208,7 @@ impl Files<'_> {
                 "`swapoff -a`",
             ),
         };
-        check.advised()
+        check.into_advice()
     }
 
     fn frequency(&self) -> Check {
@@ -237,7 +237,7 @@ impl Files<'_> {
         } else {
             Check::good(NAME, "CPU frequency is governed by performance")
         };
-        check.advised()
+        check.into_advice()
     }
 
     fn clock_source(&self) -> Check {
@@ -254,7 +254,7 @@ impl Files<'_> {
         } else {
             Check::good(NAME, format!("the clock source is {source}"))
         };
-        check.advised()
+        check.into_advice()
     }
 
     fn run_delay(&self) -> Check {
@@ -270,7 +270,7 @@ impl Files<'_> {
                 "boot a kernel with CONFIG_SCHED_INFO",
             ),
         };
-        check.advised()
+        check.into_advice()
     }
 }
 
