@@ -42,7 +42,6 @@ impl<'a> Lineage<'a> {
         let Launch {
             task,
             action,
-            control,
             setpoint,
             watchdogs,
             limits,
@@ -50,7 +49,9 @@ impl<'a> Lineage<'a> {
             collision,
             ..
         } = self.launch;
-        let settings = format!("{task:?} {action:?} {control:?} {setpoint:?} {watchdogs:?}");
+        // The rights of a thread are no settings of its controller.
+        let rate_hz = self.launch.control.rate_hz;
+        let settings = format!("{task:?} {action:?} {rate_hz:?} {setpoint:?} {watchdogs:?}");
         let limits = format!("{limits:?} {tool_limits:?} {collision:?}");
         Header {
             origin: Origin {
