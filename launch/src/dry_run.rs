@@ -11,7 +11,7 @@ use crate::output;
 use crate::policy::{self, PolicyChoice};
 use crate::recording::Lineage;
 use crate::session::QUEUES;
-use crate::threads::{self, ControlLink, PolicyThread};
+use crate::threads::{self, CameraLink, ControlLink, PolicyLink, PolicyThread, SoFar};
 use crate::wiring;
 use crossbeam::channel;
 use rand::SeedableRng;
@@ -23,6 +23,7 @@ use std::thread;
 use visuomotor_runtime::action::ActionScale;
 use visuomotor_runtime::arm::{Arm, ArmError, ArmState};
 use visuomotor_runtime::camera::{Camera, CameraError, Frame};
+use visuomotor_runtime::camera_loop::CameraCounters;
 use visuomotor_runtime::clock::linux::LinuxMono;
 use visuomotor_runtime::clock::{Duration, Instant};
 use visuomotor_runtime::controller::{Controller, Request};
@@ -146,13 +147,24 @@ impl<'a> DryRun<'a> {
             policy: Box::new(policy),
             period: launch.action_period(),
             steps_max: u32::MAX,
-            frames: frames_read,
-            observation: observation_read,
-            truth: None,
-            decisions,
-            events: events.clone(),
-            progress: Arc::default(),
-            cancelled: cancelled.clone(),
+            link: PolicyLink {
+                frames: frames_read,
+                observation: observation_read,
+                truth: None,
+                decisions,
+                events: events.clone(),
+                progress: Arc::default(),
+                cancelled: cancelled.clone(),
+                so_far: SoFar::default(),
+            },
+        };
+        let (counters, _counters_read) = triple_buffer::triple_buffer(&CameraCounters::default());
+        let camera_link = CameraLink {
+            newest: frames,
+            counters,
+            events,
+            ended: ended.clone(),
+            well: true,
         };
         let mut camera = PatternCamera {
             side_px: 64,
@@ -163,10 +175,10 @@ impl<'a> DryRun<'a> {
             let (ready, started) = channel::bounded(1);
             let (seeds, seeds_read) = channel::bounded(1);
             let (played_send, _played) = channel::bounded(1);
-            let (period, ended_here) = (threads::frame_period(launch), &ended);
+            let period = threads::frame_period(launch);
             named("camera")
                 .spawn_scoped(scope, move || {
-                    threads::camera(&mut camera, period, frames, &events, ended_here);
+                    threads::camera(&mut camera, period, camera_link);
                 })
                 .map_err(CommandError::failed)?;
             named("policy")

@@ -5,7 +5,40 @@ use sha2::{Digest, Sha256};
 use visuomotor_drivers::sim::Judgement;
 use visuomotor_runtime::action::{Action, Verb};
 use visuomotor_runtime::arm::Fingers;
+use visuomotor_runtime::clock::linux::thread_cpu_time;
 use visuomotor_runtime::episode;
+use visuomotor_runtime::observation::Observation;
+use visuomotor_runtime::policy::{Decision, Policy, PolicyError};
+
+/// A policy whose CPU time is measured. For reports: nothing is decided by it.
+pub struct Timed<'a> {
+    policy: &'a mut dyn Policy,
+    /// Of each decision, ms.
+    pub cpu_ms: Vec<f32>,
+}
+
+impl<'a> Timed<'a> {
+    pub fn new(policy: &'a mut dyn Policy) -> Self {
+        Self {
+            policy,
+            cpu_ms: Vec::new(),
+        }
+    }
+}
+
+impl Policy for Timed<'_> {
+    fn reset(&mut self, seed: u64) {
+        self.policy.reset(seed);
+    }
+
+    fn decide(&mut self, observation: &Observation<'_>) -> Result<Decision, PolicyError> {
+        let before = thread_cpu_time();
+        let decided = self.policy.decide(observation);
+        let ms = (thread_cpu_time() - before).as_nanos() as f32 * 1e-6;
+        self.cpu_ms.push(ms);
+        decided
+    }
+}
 
 #[derive(Clone, Debug, Default)]
 pub struct Played {

@@ -14,6 +14,7 @@ use std::fmt;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use visuomotor_runtime::camera_loop::CameraCounters;
 use visuomotor_runtime::health::Health;
 use visuomotor_runtime::realtime::Preference;
 
@@ -44,6 +45,7 @@ struct Stats {
     /// From each wake-up until the step was ready for the recorder, physics included where they are simulated.
     compute_us: Quantiles,
     dropped: Dropped,
+    camera: CameraCounters,
     policy_tick_ms: Quantiles,
     late_decisions: u64,
     failed_reads: u64,
@@ -160,6 +162,7 @@ impl Stats {
                 events: summary.dropped.events,
                 decisions: summary.dropped_decisions,
             },
+            camera: summary.camera,
             policy_tick_ms,
             late_decisions: last.counters.late_decisions,
             failed_reads: last.counters.failed_reads,
@@ -232,6 +235,13 @@ impl fmt::Display for Stats {
                 "         {p50:.1} us ready without a CPU (p99 {p99:.1}, max {max:.0})"
             )?;
         }
+        writeln!(
+            f,
+            "camera: {} frames, {} refused, {} times none came",
+            self.camera.frames,
+            self.camera.refused(),
+            self.camera.failed()
+        )?;
         let Quantiles { p50, p99, .. } = self.policy_tick_ms;
         writeln!(
             f,

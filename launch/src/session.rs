@@ -9,7 +9,9 @@ use crate::policy::OpenPolicy;
 use crate::recording::Lineage;
 use crate::report::EpisodeResult;
 use crate::status::{Status, StatusLine};
-use crate::threads::{self, ControlLink, ControlReport, PolicyThread, Progress};
+use crate::threads::{
+    self, CameraLink, ControlLink, ControlReport, PolicyLink, PolicyThread, Progress, SoFar,
+};
 use crate::wiring::{self, WiringError};
 use crossbeam::channel::{self, Receiver, RecvTimeoutError, Sender};
 use rand::{RngExt, SeedableRng};
@@ -19,6 +21,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{self, JoinHandle};
 use visuomotor_drivers::sim::{self, Split, View, World};
+use visuomotor_runtime::camera_loop::CameraCounters;
 use visuomotor_runtime::clock::linux::LinuxMono;
 use visuomotor_runtime::clock::{Duration, Instant};
 use visuomotor_runtime::controller::Request;
@@ -90,6 +93,7 @@ pub struct Summary {
     pub dropped: Losses,
     /// Decisions that found the control thread's ring full.
     pub dropped_decisions: u64,
+    pub camera: CameraCounters,
     /// Names of the threads that did not end; the arm is at rest without them.
     pub hanging: Vec<String>,
     /// The newest record of the control loop, with its counters.
@@ -111,6 +115,7 @@ struct Session<'a> {
     played: Receiver<Played>,
     cancelled: Arc<AtomicBool>,
     progress: Arc<Progress>,
+    camera: triple_buffer::Output<CameraCounters>,
     recorder: Recorder,
     status: StatusLine,
     finished: Vec<EpisodeResult>,
@@ -149,6 +154,8 @@ pub fn run(
     let (observation, observation_read) = handoff::latest();
     let (newest, newest_read) = handoff::latest();
     let (frames, frames_read) = triple_buffer::triple_buffer(&Default::default());
+    let (camera_counters, camera_counters_read) =
+        triple_buffer::triple_buffer(&CameraCounters::default());
     let ended = Arc::new(AtomicBool::new(false));
     let cancelled = Arc::new(AtomicBool::new(false));
     let progress = Arc::new(Progress::default());
@@ -166,13 +173,23 @@ pub fn run(
         policy: policy.policy,
         period: launch.action_period(),
         steps_max: launch.task.steps_max,
-        frames: frames_read,
-        observation: observation_read,
-        truth: Some(Box::new(move |truth| policy_truth.truth(truth).is_some())),
-        decisions,
-        events: events.clone(),
-        progress: progress.clone(),
-        cancelled: cancelled.clone(),
+        link: PolicyLink {
+            frames: frames_read,
+            observation: observation_read,
+            truth: Some(Box::new(move |truth| policy_truth.truth(truth).is_some())),
+            decisions,
+            events: events.clone(),
+            progress: progress.clone(),
+            cancelled: cancelled.clone(),
+            so_far: SoFar::default(),
+        },
+    };
+    let camera_link = CameraLink {
+        newest: frames,
+        counters: camera_counters,
+        events,
+        ended: ended.clone(),
+        well: true,
     };
 
     thread::scope(|scope| {
@@ -182,12 +199,11 @@ pub fn run(
         let (control_ready, control_started) = channel::bounded(1);
         // Whatever ends this scope also ends the threads.
         let _end = EndOnDrop(&ended);
-        let camera_ended = ended.clone();
         let period = threads::frame_period(launch);
         let camera = named("camera").spawn(move || match seat.open() {
             Ok(mut camera) => {
                 let _ = camera_ready.send(Ok(()));
-                threads::camera(&mut camera, period, frames, &events, &camera_ended);
+                threads::camera(&mut camera, period, camera_link);
             }
             Err(error) => drop(camera_ready.send(Err(error.to_string()))),
         })?;
@@ -222,6 +238,7 @@ pub fn run(
             played,
             cancelled,
             progress,
+            camera: camera_counters_read,
             recorder,
             status: StatusLine::new(quiet),
             finished: Vec::new(),
@@ -232,6 +249,7 @@ pub fn run(
         let outcome = session.episodes(start, &mut rng, interrupted);
         let last = session.newest_step();
         let dropped_decisions = session.progress.dropped_decisions();
+        let polled = *session.camera.read();
         let Session {
             finished,
             seeds,
@@ -258,6 +276,7 @@ pub fn run(
             control,
             dropped,
             dropped_decisions,
+            camera: polled,
             hanging,
             last: last.ok_or(SessionError::ThreadGone)?,
             interrupted: interrupted.load(Ordering::Relaxed),
@@ -557,6 +576,7 @@ impl Session<'_> {
             episodes: self.finished.len() as u32,
             successes: successes as u32,
             counters: step.counters,
+            camera: *self.camera.read(),
             lost: self.recorder.dropped(),
             fault: step.fault.map(|fault| self.launch.describe(&fault)),
         });

@@ -5,6 +5,7 @@
 use crate::report::EpisodeResult;
 use std::fmt;
 use std::io::{self, IsTerminal, Write};
+use visuomotor_runtime::camera_loop::CameraCounters;
 use visuomotor_runtime::episode::Losses;
 use visuomotor_runtime::phase::Phase;
 use visuomotor_runtime::safety::OperatingMode;
@@ -28,6 +29,7 @@ pub struct Status {
     pub episodes: u32,
     pub successes: u32,
     pub counters: Counters,
+    pub camera: CameraCounters,
     /// Records that are in no episode, since start.
     pub lost: Losses,
     pub fault: Option<String>,
@@ -69,6 +71,8 @@ impl fmt::Display for Status {
             ("missed", missed_ticks),
             ("late", late_decisions),
             ("refused", refused_requests),
+            ("no frame", self.camera.failed()),
+            ("bad frames", self.camera.refused()),
             ("lost steps", self.lost.steps),
             ("lost frames", self.lost.frames),
             ("lost events", self.lost.events),
@@ -174,6 +178,16 @@ mod tests {
             dropped_frames: 0,
             refused_requests: 0,
         },
+        camera: CameraCounters {
+            frames: 99,
+            no_frame: 0,
+            disconnected: 0,
+            wrong_size: 0,
+            repeated: 0,
+            out_of_order: 0,
+            from_future: 0,
+            missed: 0,
+        },
         lost: Losses {
             steps: 0,
             frames: 0,
@@ -196,6 +210,7 @@ mod tests {
             assert!(line.contains(part), "{part:?} in {line:?}");
         }
         assert!(!line.contains("missed") && !line.contains("lost"));
+        assert!(!line.contains("no frame") && !line.contains("bad"));
     }
 
     #[test]
@@ -204,6 +219,12 @@ mod tests {
             missed_ticks: 2,
             late_decisions: 1,
             ..STATUS.counters
+        };
+        let camera = CameraCounters {
+            no_frame: 1,
+            disconnected: 6,
+            repeated: 8,
+            ..STATUS.camera
         };
         let lost = Losses {
             steps: 3,
@@ -217,6 +238,7 @@ mod tests {
             phase: Phase::Stopping(StopCategory::Two),
             mode: OperatingMode::Manual,
             counters,
+            camera,
             lost,
             ..STATUS
         };
@@ -226,6 +248,8 @@ mod tests {
             "Q    -",
             "missed 2",
             "late 1",
+            "no frame 7",
+            "bad frames 8",
             "lost steps 3",
             "lost frames 4",
             "lost events 5",

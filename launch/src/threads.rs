@@ -12,15 +12,16 @@
 
 use crate::allocations;
 use crate::config::{JOINTS, Launch};
-use crate::played::Played;
+use crate::played::{Played, Timed};
 use crossbeam::channel::{Receiver, Sender};
 use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
-use visuomotor_runtime::arm::Arm;
+use visuomotor_runtime::arm::{Arm, Fingers};
 use visuomotor_runtime::camera::{Camera, Frame};
+use visuomotor_runtime::camera_loop::{self, CameraCounters, FrameExchange, Refused};
 use visuomotor_runtime::clock::linux::{LinuxMono, thread_cpu_time};
-use visuomotor_runtime::clock::{Duration, executor};
+use visuomotor_runtime::clock::{Duration, Instant, ThreadMono, Ticker, block_on, executor};
 use visuomotor_runtime::control_loop::{self, Exchange};
 use visuomotor_runtime::controller::{Controller, Outputs, Request};
 use visuomotor_runtime::episode::{DecisionRecord, EventSink, ObservationRecord, StepSink};
@@ -28,7 +29,8 @@ use visuomotor_runtime::handoff::{LatestInput, LatestOutput, Stamped};
 use visuomotor_runtime::health::{Health, HealthMeter, HealthSummary};
 use visuomotor_runtime::observation::{GripperObservation, Observation, SceneTruth};
 use visuomotor_runtime::pace::Pace;
-use visuomotor_runtime::policy::{Decision, Policy};
+use visuomotor_runtime::policy::{Decision, Policy, PolicyError};
+use visuomotor_runtime::policy_loop::{self, PolicyExchange, Schedule};
 use visuomotor_runtime::realtime::{Preference, Thread, ThreadPlan};
 use visuomotor_runtime::step::Step;
 
@@ -131,30 +133,47 @@ pub fn control(
     })
 }
 
+/// The camera thread's ends of all hand-overs.
+pub struct CameraLink {
+    /// To the policy.
+    pub newest: triple_buffer::Input<Frame>,
+    pub counters: triple_buffer::Input<CameraCounters>,
+    /// To the recorder.
+    pub events: EventSink,
+    pub ended: Arc<AtomicBool>,
+    /// The last poll gave a frame.
+    pub well: bool,
+}
+
+impl FrameExchange for CameraLink {
+    fn buffer(&mut self) -> &mut Frame {
+        self.newest.input_buffer_mut()
+    }
+
+    fn publish(&mut self) {
+        self.events.frame(self.newest.input_buffer_mut().clone());
+        self.newest.publish();
+    }
+
+    fn polled(&mut self, counters: &CameraCounters, refused: Option<Refused>) {
+        self.counters.write(*counters);
+        if let (true, Some(refused)) = (self.well, refused) {
+            tracing::warn!("no frame: {refused}; all further ones are counted");
+        }
+        self.well = refused.is_none();
+    }
+
+    fn ended(&self) -> bool {
+        self.ended.load(Ordering::Relaxed)
+    }
+}
+
 /// The camera thread: a frame every period, the newest to the policy and all of them to the recorder.
-pub fn camera(
-    camera: &mut impl Camera,
-    period: Duration,
-    mut newest: triple_buffer::Input<Frame>,
-    events: &EventSink,
-    ended: &AtomicBool,
-) {
+pub fn camera(camera: &mut impl Camera, period: Duration, mut link: CameraLink) {
     // Without the right to it the camera is merely less punctual; the control thread has reported what is missing.
     let _ = Thread::enter(Preference::Preferred, ThreadPlan::camera());
-    let mut due = LinuxMono::now();
-    while !ended.load(Ordering::Relaxed) {
-        LinuxMono::sleep_until(due);
-        let _span = tracing::debug_span!("frame").entered();
-        let frame = newest.input_buffer_mut();
-        match camera.capture(LinuxMono::now(), frame) {
-            Ok(()) => {
-                events.frame(frame.clone());
-                newest.publish();
-            }
-            Err(error) => tracing::warn!("no frame: {error}"),
-        }
-        due = (due + period).max(LinuxMono::now());
-    }
+    let ticker = Ticker::<ThreadMono>::new(LinuxMono::now(), period);
+    block_on(camera_loop::poll(ticker, camera, &mut link));
 }
 
 /// How far the episode has come, for the status line.
@@ -181,6 +200,19 @@ impl Progress {
         self.dropped_decisions.load(Ordering::Relaxed)
     }
 
+    fn note(&self, decision: &Decision, observed: &ObservationRecord, dropped: bool) {
+        self.step.store(observed.step + 1, Ordering::Relaxed);
+        self.q_value
+            .store(decision.q_value.to_bits(), Ordering::Relaxed);
+        let age = observed
+            .observed_at
+            .checked_duration_since(observed.frame_captured_at);
+        let age_ns = age.map_or(0, |age| age.as_nanos());
+        self.frame_age_ns.store(age_ns, Ordering::Relaxed);
+        self.dropped_decisions
+            .fetch_add(u64::from(dropped), Ordering::Relaxed);
+    }
+
     pub fn frame_age_ms(&self) -> f64 {
         self.frame_age_ns.load(Ordering::Relaxed) as f64 * 1e-6
     }
@@ -189,10 +221,8 @@ impl Progress {
 /// Writes the simulator's truth, where there is one.
 pub type TruthSource = Box<dyn FnMut(&mut SceneTruth) -> bool + Send>;
 
-pub struct PolicyThread {
-    pub policy: Box<dyn Policy>,
-    pub period: Duration,
-    pub steps_max: u32,
+/// The policy thread's ends of all hand-overs, and what came of the episode so far.
+pub struct PolicyLink {
     pub frames: triple_buffer::Output<Frame>,
     pub observation: LatestOutput<GripperObservation>,
     pub truth: Option<TruthSource>,
@@ -201,6 +231,71 @@ pub struct PolicyThread {
     pub progress: Arc<Progress>,
     /// The session ends the episode early.
     pub cancelled: Arc<AtomicBool>,
+    pub so_far: SoFar,
+}
+
+/// The episode so far.
+#[derive(Default)]
+pub struct SoFar {
+    scene: SceneTruth,
+    played: Played,
+    /// The last that the policy looked at, and what the fingers had been told.
+    observed: Option<(ObservationRecord, Fingers)>,
+}
+
+impl PolicyExchange for PolicyLink {
+    fn observe(&mut self, now: Instant, step: u32) -> Option<Observation<'_>> {
+        let gripper = self.observation.read().as_ref()?.value;
+        let frame = self.frames.read();
+        if frame.image.rgb.is_empty() {
+            return None;
+        }
+        let truth = match &mut self.truth {
+            Some(source) => source(&mut self.so_far.scene).then_some(&self.so_far.scene),
+            None => None,
+        };
+        let observation = Observation {
+            frame,
+            gripper,
+            step,
+            truth,
+        };
+        let record = ObservationRecord::new(&observation, now);
+        self.so_far.observed = Some((record, gripper.fingers));
+        Some(observation)
+    }
+
+    fn deliver(&mut self, now: Instant, decided: Result<Decision, PolicyError>) {
+        let Some((observed, fingers)) = self.so_far.observed.take() else {
+            return;
+        };
+        let decision = match decided {
+            Ok(decision) => decision,
+            Err(error) => {
+                tracing::error!("step {}: no decision: {error}", observed.step);
+                return;
+            }
+        };
+        self.so_far.played.note(&decision.action, fingers);
+        self.progress
+            .note(&decision, &observed, self.decisions.push(decision).is_err());
+        self.events.observation(observed);
+        self.events.decision(DecisionRecord {
+            decision,
+            decided_at: now,
+        });
+    }
+
+    fn ended(&self) -> bool {
+        self.cancelled.load(Ordering::Relaxed)
+    }
+}
+
+pub struct PolicyThread {
+    pub policy: Box<dyn Policy>,
+    pub period: Duration,
+    pub steps_max: u32,
+    pub link: PolicyLink,
 }
 
 impl PolicyThread {
@@ -214,78 +309,24 @@ impl PolicyThread {
     }
 
     fn play(&mut self, seed: u64) -> Played {
-        let mut played = Played::default();
-        let mut truth = SceneTruth::default();
         self.policy.reset(seed);
-        let mut due = LinuxMono::now();
-        for _ in 0..self.steps_max {
-            LinuxMono::sleep_until(due);
-            if played.terminated || self.cancelled.load(Ordering::Relaxed) {
-                return played;
-            }
-            self.decide(&mut played, &mut truth);
-            // A policy that took too long looks again at once, and does not hurry through what it has missed.
-            due = (due + self.period).max(LinuxMono::now());
-        }
-        LinuxMono::sleep_until(due);
+        let schedule = Schedule {
+            first: LinuxMono::now(),
+            period: self.period,
+            steps_max: self.steps_max,
+        };
+        let mut policy = Timed::new(&mut *self.policy);
+        // Real thinking takes its time by itself.
+        let thinking = |_| Duration::ZERO;
+        block_on(policy_loop::play::<ThreadMono>(
+            schedule,
+            &mut policy,
+            thinking,
+            &mut self.link,
+        ));
+        let mut played = std::mem::take(&mut self.link.so_far.played);
+        played.policy_tick_ms = policy.cpu_ms;
         played
-    }
-
-    /// One decision. Where something is missing there is none, and the controller's watchdog counts the silence.
-    fn decide(&mut self, played: &mut Played, truth: &mut SceneTruth) {
-        let _span = tracing::debug_span!("decision", step = played.steps).entered();
-        let now = LinuxMono::now();
-        let Some(gripper) = self
-            .observation
-            .read()
-            .as_ref()
-            .map(|stamped| stamped.value)
-        else {
-            return;
-        };
-        let truth = match &mut self.truth {
-            Some(source) => source(truth).then_some(&*truth),
-            None => None,
-        };
-        let frame = self.frames.read();
-        let observation = Observation {
-            frame,
-            gripper,
-            step: played.steps,
-            truth,
-        };
-        let cpu = thread_cpu_time();
-        let decided = self.policy.decide(&observation);
-        played
-            .policy_tick_ms
-            .push((thread_cpu_time() - cpu).as_nanos() as f32 * 1e-6);
-        let decision = match decided {
-            Ok(decision) => decision,
-            Err(error) => {
-                tracing::error!("step {}: no decision: {error}", played.steps);
-                return;
-            }
-        };
-        played.note(&decision.action, gripper.fingers);
-        if self.decisions.push(decision).is_err() {
-            self.progress
-                .dropped_decisions
-                .fetch_add(1, Ordering::Relaxed);
-        }
-        self.events
-            .observation(ObservationRecord::new(&observation, now));
-        self.events.decision(DecisionRecord {
-            decision,
-            decided_at: LinuxMono::now(),
-        });
-        self.progress.step.store(played.steps, Ordering::Relaxed);
-        self.progress
-            .q_value
-            .store(decision.q_value.to_bits(), Ordering::Relaxed);
-        let age = now
-            .checked_duration_since(frame.captured_at)
-            .map_or(0, |age| age.as_nanos());
-        self.progress.frame_age_ns.store(age, Ordering::Relaxed);
     }
 }
 

@@ -11,6 +11,7 @@
 pub mod action;
 pub mod arm;
 pub mod camera;
+pub mod camera_loop;
 pub mod clock;
 pub mod control_loop;
 pub mod controller;
@@ -27,6 +28,7 @@ pub mod pace;
 pub mod phase;
 pub mod planted;
 pub mod policy;
+pub mod policy_loop;
 pub mod realtime;
 pub mod replay;
 pub mod safety;

@@ -3,7 +3,7 @@
 
 use rtic_monotonics::Timebase;
 use std::pin::pin;
-use visuomotor_runtime::clock::{Duration, LinuxMono, executor};
+use visuomotor_runtime::clock::{Duration, LinuxMono, ThreadMono, block_on, executor};
 use visuomotor_runtime::realtime::{Preference, Process, Thread, ThreadPlan, ThreadUsage};
 
 #[test]
@@ -36,6 +36,13 @@ fn the_control_thread_runs_with_what_is_granted() {
                     LinuxMono::delay_until(start + Duration::from_millis(k)).await;
                 }
                 let other = std::thread::spawn(|| critical_section::with(|_| ()));
+                let alone = std::thread::spawn(|| {
+                    block_on(ThreadMono::delay(Duration::from_millis(1)));
+                });
+                assert!(
+                    alone.join().is_ok(),
+                    "who sleeps alone needs no critical section"
+                );
                 assert_eq!(
                     other.join().is_err(),
                     granted.fifo,

@@ -66,6 +66,10 @@ fn a_session_says_what_it_got_and_how_every_tick_fared() {
     for stream in ["steps", "frames", "events", "decisions"] {
         assert!(stats["dropped"][stream].is_u64(), "{stream} in {stats}");
     }
+    assert!(stats["camera"]["frames"].as_u64() > Some(0), "{stats}");
+    for refused in ["repeated", "out_of_order", "from_future", "wrong_size"] {
+        assert!(stats["camera"][refused].is_u64(), "{refused} in {stats}");
+    }
     for span in ["wake_us", "compute_us"] {
         assert!(
             stats[span]["p999"].as_f64() > Some(0.0),

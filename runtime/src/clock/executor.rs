@@ -1,10 +1,10 @@
-//! Runs a fixed set of tasks on one thread, by priority, on any [`Clock`].
+//! Runs a fixed set of tasks on one thread, by priority, on any [`ExecutorClock`].
 //!
 //! Cooperative: a task keeps the thread until it awaits. Allocates one waker a task before the first poll and
 //! nothing afterwards. Not a general executor: no spawning, and nothing but time ends an idle wait, so a wake from
 //! another thread is seen at the next deadline (threads hand over through [`crate::handoff`], which is polled).
 
-use super::{Clock, critical};
+use super::{ExecutorClock, critical};
 use std::cell::Cell;
 use std::future::Future;
 use std::pin::Pin;
@@ -26,7 +26,7 @@ thread_local! {
 /// # Panics
 /// For no task or more than [`TASKS_MAX`], for a run inside of a run, and when every task waits for something other
 /// than time.
-pub fn run<C: Clock>(tasks: &mut [Pin<&mut dyn Future<Output = ()>>]) {
+pub fn run<C: ExecutorClock>(tasks: &mut [Pin<&mut dyn Future<Output = ()>>]) {
     assert!(
         (1..=TASKS_MAX).contains(&tasks.len()),
         "{} tasks, not 1 to {TASKS_MAX}",
@@ -110,7 +110,7 @@ impl Wake for ReadyBit {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::clock::{Duration, Instant, LinuxMono, SimMono, Ticker};
+    use crate::clock::{Clock, Duration, Instant, LinuxMono, SimMono, Ticker};
     use rtic_monotonics::Timebase;
     use std::cell::RefCell;
     use std::future::poll_fn;

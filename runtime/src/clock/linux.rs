@@ -4,7 +4,7 @@
 //! system call and one voluntary context switch a tick.
 
 use super::timer::Timer;
-use super::{Clock, Duration, Instant};
+use super::{Duration, ExecutorClock, Instant};
 use rtic_monotonics::{TimerQueueBackend, TimerQueueBasedMonotonic};
 use rtic_time::timer_queue::TimerQueue;
 
@@ -48,7 +48,7 @@ impl LinuxMono {
     }
 }
 
-impl Clock for LinuxMono {
+impl ExecutorClock for LinuxMono {
     fn release_due() {
         TIMER.with(|timer| timer.release_due());
     }

@@ -4,7 +4,7 @@
 //! simulated time: simulations on different threads run side by side, and one thread runs one after the other.
 
 use super::timer::Timer;
-use super::{Clock, Duration, Instant, executor};
+use super::{Duration, ExecutorClock, Instant, executor};
 use rtic_monotonics::{TimerQueueBackend, TimerQueueBasedMonotonic};
 use rtic_time::timer_queue::TimerQueue;
 use std::cell::Cell;
@@ -48,7 +48,7 @@ impl SimMono {
     }
 }
 
-impl Clock for SimMono {
+impl ExecutorClock for SimMono {
     fn release_due() {
         TIMER.with(|timer| timer.release_due());
     }
