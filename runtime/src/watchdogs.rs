@@ -53,5 +53,9 @@ impl Watchdogs {
 }
 
 fn ms(span: Duration) -> f64 {
+    // A stamp from the future: older than can be said.
+    if span.as_ticks() == u64::MAX {
+        return f64::INFINITY;
+    }
     span.as_nanos() as f64 * 1e-6
 }

@@ -30,6 +30,7 @@ use std::path::Path;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use system::SimulationError;
+use tracing::subscriber::NoSubscriber;
 use visuomotor_runtime::clock::Duration;
 use visuomotor_runtime::clock::linux::thread_cpu_time;
 use visuomotor_runtime::episode::{Sha256, TextMap};
@@ -139,7 +140,9 @@ fn share(
         }
     };
     std::thread::scope(|scope| {
-        let threads: Vec<_> = (0..args.jobs).map(|_| scope.spawn(work)).collect();
+        // The recorder tells every fault, and here all of them are meant.
+        let silent = || tracing::subscriber::with_default(NoSubscriber::new(), work);
+        let threads: Vec<_> = (0..args.jobs).map(|_| scope.spawn(silent)).collect();
         threads.into_iter().try_for_each(|thread| {
             thread
                 .join()

@@ -8,7 +8,7 @@ use super::check::{Checkers, RECOVERY_MAX, TrueVelocity, Violation};
 use super::ledger::{HandedOver, Ledger};
 use super::operator::{LOOK, Operator};
 use super::plan::{Kind, Planned};
-use super::policy::Misbehaving;
+use super::policy::{Misbehaving, Thinking};
 use crate::config::{JOINTS, Launch};
 use crate::recording::Lineage;
 use crate::wiring::{self, WiringError};
@@ -24,7 +24,8 @@ use visuomotor_policies::task::Workspace;
 use visuomotor_policies::weak::PrivilegedWeak;
 use visuomotor_runtime::arm::{Arm, ArmError, ArmState};
 use visuomotor_runtime::camera::{Camera, CameraError, Frame};
-use visuomotor_runtime::clock::{Clock, Duration, Instant, SimMono, executor};
+use visuomotor_runtime::camera_loop::{self, CameraCounters, FrameExchange, Refused};
+use visuomotor_runtime::clock::{Clock, Duration, Instant, SimMono, Ticker, executor};
 use visuomotor_runtime::control_loop::{self, Exchange};
 use visuomotor_runtime::controller::{Outputs, Request};
 use visuomotor_runtime::episode::{
@@ -32,7 +33,9 @@ use visuomotor_runtime::episode::{
 };
 use visuomotor_runtime::observation::{GripperObservation, Observation, SceneTruth};
 use visuomotor_runtime::pace::Pace;
-use visuomotor_runtime::policy::{Decision, Policy};
+use visuomotor_runtime::phase::Phase;
+use visuomotor_runtime::policy::{Decision, Policy, PolicyError};
+use visuomotor_runtime::policy_loop::{self, PolicyExchange, Schedule};
 use visuomotor_runtime::safety::{OperatingMode, SafeCommand, StopCategory};
 use visuomotor_runtime::step::Step;
 
@@ -88,6 +91,13 @@ struct Shared<'a> {
 }
 
 impl Shared<'_> {
+    /// Whether the policy moves the arm.
+    fn plays(&self) -> bool {
+        self.newest
+            .get()
+            .is_some_and(|step| step.phase == Phase::Policy)
+    }
+
     fn hand_over(&self, count: impl FnOnce(&mut HandedOver)) {
         let mut sent = self.handed_over.get();
         count(&mut sent);
@@ -251,7 +261,8 @@ pub fn simulate(
         true => Box::new(PrivilegedExpert::new(Workspace::default())),
         false => Box::new(PrivilegedWeak::new(Workspace::default())),
     };
-    let mut policy = Misbehaving::new(policy, plan, scene.latency.action_ms, rng.random());
+    let mut policy = Misbehaving::new(policy, plan);
+    let mut thinking = Thinking::new(plan, scene.latency.action_ms, rng.random());
     let mut operator = Operator::new(
         launch,
         plan,
@@ -264,18 +275,38 @@ pub fn simulate(
     };
     let period = launch.control_period();
     let pace = Pace::<SimMono>::new(launch.control.pace, SimMono::EPOCH, period);
+    let frames = Ticker::<SimMono>::new(SimMono::EPOCH, launch.action_period() / FRAMES as u32);
+    let mut newest = Newest {
+        shared: &shared,
+        frame: Frame::default(),
+    };
+    let mut player = Player {
+        shared: &shared,
+        judge: &mut judge,
+        truth: SceneTruth::default(),
+        frame: Frame::default(),
+        seen: None,
+    };
     executor::run::<SimMono>(&mut [
         pin!(watch::<SimMono>(end, &shared)),
         pin!(async {
             control_loop::control(pace, &mut arm, &mut controller, &mut link).await;
             shared.finished.set(true);
         }),
-        pin!(look::<SimMono>(launch, &mut camera, &shared)),
-        pin!(decide::<SimMono>(launch, &mut policy, &mut judge, &shared)),
+        pin!(camera_loop::poll(frames, &mut camera, &mut newest)),
+        pin!(play::<SimMono>(
+            launch,
+            &mut policy,
+            &mut thinking,
+            &mut player
+        )),
         pin!(operate::<SimMono>(&mut operator, &shared)),
         pin!(write::<SimMono>(&mut ledger)),
     ]);
-    let people = policy.faults().chain(operator.faults());
+    let people = policy
+        .faults()
+        .chain(thinking.faults())
+        .chain(operator.faults());
     let mut injected: Vec<(Kind, u64)> = people.chain(ledger.faults()).collect();
     for planned in plan {
         let count = |count: Option<u64>| count.map(|count| (planned.kind, count));
@@ -326,73 +357,92 @@ async fn watch<C: Clock>(end: Instant, shared: &Shared<'_>) {
     }
 }
 
-async fn look<C: Clock>(launch: &Launch, camera: &mut impl Camera, shared: &Shared<'_>) {
-    let period = launch.action_period() / FRAMES as u32;
-    let mut frame = Frame::default();
-    let mut due = SimMono::EPOCH;
-    loop {
-        C::delay_until(due).await;
-        if camera.capture(C::now(), &mut frame).is_ok() {
-            shared.events.frame(frame.clone());
-            shared.hand_over(|sent| sent.frames += 1);
-            *shared.frame.borrow_mut() = frame.clone();
-        }
-        due = (due + period).max(C::now());
+/// The camera's hand-over: the newest frame to the policy, every frame to the recorder.
+struct Newest<'a, 'b> {
+    shared: &'a Shared<'b>,
+    frame: Frame,
+}
+
+impl FrameExchange for Newest<'_, '_> {
+    fn buffer(&mut self) -> &mut Frame {
+        &mut self.frame
+    }
+
+    fn publish(&mut self) {
+        self.shared.events.frame(self.frame.clone());
+        self.shared.hand_over(|sent| sent.frames += 1);
+        self.shared.frame.borrow_mut().clone_from(&self.frame);
+    }
+
+    fn polled(&mut self, _: &CameraCounters, _: Option<Refused>) {}
+
+    fn ended(&self) -> bool {
+        false
     }
 }
 
-async fn decide<C: Clock>(
+/// The policy's hand-over.
+struct Player<'a, 'b> {
+    shared: &'a Shared<'b>,
+    judge: &'a mut SimObserver,
+    truth: SceneTruth,
+    frame: Frame,
+    seen: Option<ObservationRecord>,
+}
+
+impl PolicyExchange for Player<'_, '_> {
+    fn observe(&mut self, now: Instant, step: u32) -> Option<Observation<'_>> {
+        self.frame.clone_from(&self.shared.frame.borrow());
+        let truth = self.judge.truth(&mut self.truth).map(|_| &self.truth);
+        let observation = Observation {
+            frame: &self.frame,
+            gripper: self.shared.gripper.get()?,
+            step,
+            truth,
+        };
+        self.seen = Some(ObservationRecord::new(&observation, now));
+        Some(observation)
+    }
+
+    fn deliver(&mut self, now: Instant, decided: Result<Decision, PolicyError>) {
+        let (Ok(decision), Some(seen)) = (decided, self.seen.take()) else {
+            return;
+        };
+        self.shared.events.observation(seen);
+        self.shared.events.decision(DecisionRecord {
+            decision,
+            decided_at: now,
+        });
+        self.shared.hand_over(|sent| sent.events += 2);
+        self.shared.decisions.borrow_mut().push_back(decision);
+    }
+
+    fn ended(&self) -> bool {
+        !self.shared.plays()
+    }
+}
+
+/// Plays an episode whenever the controller is in its policy phase.
+async fn play<C: Clock>(
     launch: &Launch,
     policy: &mut Misbehaving,
-    judge: &mut SimObserver,
-    shared: &Shared<'_>,
+    thinking: &mut Thinking,
+    player: &mut Player<'_, '_>,
 ) {
-    use visuomotor_runtime::phase::Phase;
-    let mut truth = SceneTruth::default();
-    let (mut playing, mut step, mut plays) = (false, 0, 0);
     let mut due = SimMono::EPOCH;
-    loop {
-        C::delay_until(due).await;
-        let plays_now = shared
-            .newest
-            .get()
-            .is_some_and(|step| step.phase == Phase::Policy);
-        if !plays_now {
-            playing = false;
-            due += LOOK;
-            continue;
+    for seed in 0.. {
+        while player.ended() {
+            due = (due + LOOK).max(C::now());
+            C::delay_until(due).await;
         }
-        if !playing {
-            plays += 1;
-            policy.reset(plays);
-            (playing, step) = (true, 0);
-        }
-        if let Some(gripper) = shared.gripper.get() {
-            let truth = judge.truth(&mut truth).map(|_| &truth);
-            let frame = shared.frame.borrow().clone();
-            let observation = Observation {
-                frame: &frame,
-                gripper,
-                step,
-                truth,
-            };
-            let seen_at = C::now();
-            let (decided, thinking) = policy.decide(seen_at, &observation);
-            C::delay_until(C::now() + thinking).await;
-            if let Ok(decision) = decided {
-                shared
-                    .events
-                    .observation(ObservationRecord::new(&observation, seen_at));
-                shared.events.decision(DecisionRecord {
-                    decision,
-                    decided_at: C::now(),
-                });
-                shared.hand_over(|sent| sent.events += 2);
-                shared.decisions.borrow_mut().push_back(decision);
-                step += 1;
-            }
-        }
-        due = (due + launch.action_period()).max(C::now());
+        policy.reset(seed);
+        let schedule = Schedule {
+            first: C::now(),
+            period: launch.action_period(),
+            steps_max: launch.task.steps_max,
+        };
+        policy_loop::play::<C>(schedule, policy, |now| thinking.time(now), player).await;
+        due = C::now();
     }
 }
 
