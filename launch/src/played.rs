@@ -10,34 +10,15 @@ use visuomotor_runtime::episode;
 use visuomotor_runtime::observation::Observation;
 use visuomotor_runtime::policy::{Decision, Policy, PolicyError};
 
-/// A policy whose CPU time is measured. For reports: nothing is decided by it.
-pub struct Timed<'a> {
-    policy: &'a mut dyn Policy,
-    /// Of each decision, ms.
-    pub cpu_ms: Vec<f32>,
-}
-
-impl<'a> Timed<'a> {
-    pub fn new(policy: &'a mut dyn Policy) -> Self {
-        Self {
-            policy,
-            cpu_ms: Vec::new(),
-        }
-    }
-}
-
-impl Policy for Timed<'_> {
-    fn reset(&mut self, seed: u64) {
-        self.policy.reset(seed);
-    }
-
-    fn decide(&mut self, observation: &Observation<'_>) -> Result<Decision, PolicyError> {
-        let before = thread_cpu_time();
-        let decided = self.policy.decide(observation);
-        let ms = (thread_cpu_time() - before).as_nanos() as f32 * 1e-6;
-        self.cpu_ms.push(ms);
-        decided
-    }
+/// A decision, and the CPU time that it took, ms. For reports: nothing is decided by it.
+pub fn timed(
+    policy: &mut dyn Policy,
+    observation: &Observation<'_>,
+) -> (Result<Decision, PolicyError>, f32) {
+    let before = thread_cpu_time();
+    let decided = policy.decide(observation);
+    let ms = (thread_cpu_time() - before).as_nanos() as f32 * 1e-6;
+    (decided, ms)
 }
 
 #[derive(Clone, Debug, Default)]

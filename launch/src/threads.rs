@@ -12,7 +12,7 @@
 
 use crate::allocations;
 use crate::config::{JOINTS, Launch};
-use crate::played::{Played, Timed};
+use crate::played::{self, Played};
 use crossbeam::channel::{Receiver, Sender};
 use std::pin::pin;
 use std::sync::Arc;
@@ -315,17 +315,20 @@ impl PolicyThread {
             period: self.period,
             steps_max: self.steps_max,
         };
-        let mut policy = Timed::new(&mut *self.policy);
-        // Real thinking takes its time by itself.
-        let thinking = |_| Duration::ZERO;
+        let mut cpu_ms = Vec::new();
+        let decide = |_: Instant, observation: &Observation<'_>| {
+            let (decided, ms) = played::timed(&mut *self.policy, observation);
+            cpu_ms.push(ms);
+            // Real thinking takes its time by itself.
+            (decided, Duration::ZERO)
+        };
         block_on(policy_loop::play::<ThreadMono>(
             schedule,
-            &mut policy,
-            thinking,
+            decide,
             &mut self.link,
         ));
         let mut played = std::mem::take(&mut self.link.so_far.played);
-        played.policy_tick_ms = policy.cpu_ms;
+        played.policy_tick_ms = cpu_ms;
         played
     }
 }

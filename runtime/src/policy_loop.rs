@@ -1,12 +1,12 @@
 //! The policy's task: looks, decides and hands over, once a period, for an episode.
 //!
 //! Responsible for the order and the times of an episode's decisions. Not responsible for what a policy looks at or decides
-//! ([`crate::policy`]), nor for whether anything moves ([`crate::controller`], which drops decisions that come too late).
+//! ([`crate::policy::Policy`]), nor for whether anything moves ([`crate::controller`], which drops decisions that come too late).
 
 use crate::action::Verb;
 use crate::clock::{Clock, Duration, Instant};
 use crate::observation::Observation;
-use crate::policy::{Decision, Policy, PolicyError};
+use crate::policy::{Decision, PolicyError};
 
 /// The policy task's side of every hand-over to another thread or task.
 pub trait PolicyExchange {
@@ -29,13 +29,13 @@ pub struct Schedule {
 
 /// Runs for an episode, and until its last action had its period.
 ///
-/// Where something is missing or the policy fails there is no decision, and the controller's watchdog counts the silence. A
-/// policy that took too long looks again at once, and does not hurry through what it has missed. `thinking` is how long the
-/// policy takes that is asked at this instant: where time is simulated, it passes while others run.
+/// `decide` is asked at this instant about what there is to look at; it says what was decided, and how long that took beyond
+/// the time that has really passed: where time is simulated, it passes while others run. Where something is missing or
+/// nothing is decided the controller's watchdog counts the silence. A policy that took too long looks again at once, and
+/// does not hurry through what it has missed.
 pub async fn play<C: Clock>(
     schedule: Schedule,
-    policy: &mut (impl Policy + ?Sized),
-    mut thinking: impl FnMut(Instant) -> Duration,
+    mut decide: impl FnMut(Instant, &Observation<'_>) -> (Result<Decision, PolicyError>, Duration),
     exchange: &mut impl PolicyExchange,
 ) {
     let (mut due, mut step) = (schedule.first, 0);
@@ -47,9 +47,9 @@ pub async fn play<C: Clock>(
         let mut terminated = false;
         let now = C::now();
         if let Some(observation) = exchange.observe(now, step) {
-            let decided =
-                tracing::debug_span!("decision", step).in_scope(|| policy.decide(&observation));
-            C::delay_until(C::now() + thinking(now)).await;
+            let span = tracing::debug_span!("decision", step);
+            let (decided, thinking) = span.in_scope(|| decide(now, &observation));
+            C::delay_until(C::now() + thinking).await;
             if let Ok(decision) = &decided {
                 step += 1;
                 terminated = decision.action.verb == Verb::Terminate;
@@ -81,9 +81,7 @@ mod tests {
     /// Decides one verb after the other; `None` is a failure.
     struct Scripted(Vec<Option<Verb>>);
 
-    impl Policy for Scripted {
-        fn reset(&mut self, _: u64) {}
-
+    impl Scripted {
         fn decide(&mut self, observation: &Observation<'_>) -> Result<Decision, PolicyError> {
             let verb = self.0.remove(0).ok_or(PolicyError::Inference)?;
             Ok(Decision {
@@ -174,14 +172,12 @@ mod tests {
         SimMono::reset();
         let mut policy = Scripted(verbs.to_vec());
         let mut thinking_ms = thinking_ms.iter().cycle();
-        let thinking = |_| Duration::from_millis(*thinking_ms.next().expect("a cycle"));
+        let decide = |_: Instant, observation: &Observation<'_>| {
+            let ms = *thinking_ms.next().expect("a cycle");
+            (policy.decide(observation), Duration::from_millis(ms))
+        };
         let schedule = schedule(SimMono::EPOCH, verbs.len() as u32);
-        executor::run::<SimMono>(&mut [pin!(play::<SimMono>(
-            schedule,
-            &mut policy,
-            thinking,
-            notes
-        ))]);
+        executor::run::<SimMono>(&mut [pin!(play::<SimMono>(schedule, decide, notes))]);
         (SimMono::now() - SimMono::EPOCH).as_millis()
     }
 
@@ -237,12 +233,10 @@ mod tests {
         let start = ThreadMono::now();
         let mut notes = Notes::new(start);
         let mut policy = Scripted(verbs.to_vec());
-        block_on(play::<ThreadMono>(
-            schedule(start, 5),
-            &mut policy,
-            |_| Duration::ZERO,
-            &mut notes,
-        ));
+        let decide = |_: Instant, observation: &Observation<'_>| {
+            (policy.decide(observation), Duration::ZERO)
+        };
+        block_on(play::<ThreadMono>(schedule(start, 5), decide, &mut notes));
         let steps = |notes: &Notes| -> Vec<_> { notes.delivered.iter().map(|d| d.1).collect() };
         assert_eq!(steps(&notes), steps(&in_simulation));
         assert_eq!(steps(&notes), [Some(0), None, Some(1), Some(2)]);

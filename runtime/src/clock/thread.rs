@@ -13,9 +13,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll, Wake, Waker};
 
+const NEVER: Instant = Instant::from_ticks(u64::MAX);
+
 thread_local! {
     /// The earliest instant that the task of this thread waits for, since it was polled last.
-    static WAKE_AT: Cell<Option<Instant>> = const { Cell::new(None) };
+    static WAKE_AT: Cell<Instant> = const { Cell::new(NEVER) };
 }
 
 /// Monotonic over CLOCK_MONOTONIC for [`block_on`].
@@ -30,7 +32,7 @@ pub fn block_on<T>(task: impl Future<Output = T>) -> T {
     let waker = Waker::from(woken.clone());
     let mut task = pin!(task);
     loop {
-        WAKE_AT.set(None);
+        WAKE_AT.set(NEVER);
         if let Poll::Ready(result) = task.as_mut().poll(&mut Context::from_waker(&waker)) {
             return result;
         }
@@ -38,9 +40,11 @@ pub fn block_on<T>(task: impl Future<Output = T>) -> T {
             continue;
         }
         let wake_at = WAKE_AT.get();
-        LinuxMono::sleep_until(
-            wake_at.expect("the task waits for no instant: nothing can ever wake it"),
+        assert!(
+            wake_at != NEVER,
+            "the task waits for no instant: nothing can ever wake it"
         );
+        LinuxMono::sleep_until(wake_at);
     }
 }
 
@@ -69,8 +73,7 @@ impl Timebase for ThreadMono {
             if Self::now() >= instant {
                 return Poll::Ready(());
             }
-            let earliest = WAKE_AT.get().map_or(instant, |at| at.min(instant));
-            WAKE_AT.set(Some(earliest));
+            WAKE_AT.set(WAKE_AT.get().min(instant));
             Poll::Pending
         })
         .await;
