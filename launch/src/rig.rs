@@ -7,7 +7,7 @@
 //! Not responsible for real time ([`crate::session`]), for statistics ([`crate::report`]) or for files.
 
 use crate::config::Launch;
-use crate::played::Played;
+use crate::played::{self, Played};
 use crate::report::EpisodeResult;
 use crate::wiring::{self, WiringError};
 use rand::{RngExt, SeedableRng};
@@ -15,20 +15,22 @@ use rand_xoshiro::Xoshiro256PlusPlus;
 use std::cell::{Cell, RefCell};
 use std::pin::pin;
 use visuomotor_drivers::sim::{
-    self, Judgement, Latency, SimArm, SimCamera, SimObserver, Split, View, World,
+    self, Judgement, SimArm, SimCamera, SimObserver, Split, View, World,
 };
 use visuomotor_policies::explore::Explore;
 use visuomotor_runtime::action::Verb;
 use visuomotor_runtime::arm::{Arm, ArmError, ArmState, Fingers};
 use visuomotor_runtime::camera::{Camera, Frame, Image};
-use visuomotor_runtime::clock::linux::{LinuxMono, thread_cpu_time};
-use visuomotor_runtime::clock::{Clock, Duration, Instant, SimMono, executor};
+use visuomotor_runtime::camera_loop::{self, CameraCounters, FrameExchange, Refused};
+use visuomotor_runtime::clock::linux::LinuxMono;
+use visuomotor_runtime::clock::{Duration, Instant, SimMono, Ticker, Timebase, executor};
 use visuomotor_runtime::control_loop::{self, Exchange};
 use visuomotor_runtime::controller::{Outputs, Request};
 use visuomotor_runtime::fault::Fault;
 use visuomotor_runtime::observation::{GripperObservation, Observation, SceneTruth};
 use visuomotor_runtime::pace::Pace;
-use visuomotor_runtime::policy::{Decision, Policy};
+use visuomotor_runtime::policy::{Decision, Policy, PolicyError};
+use visuomotor_runtime::policy_loop::{self, PolicyExchange, Schedule};
 use visuomotor_runtime::safety::{OperatingMode, SafeCommand, StopCategory};
 use visuomotor_runtime::step::Step;
 
@@ -73,6 +75,10 @@ struct Shared {
     decision: Cell<Option<Decision>>,
     request: Cell<Option<Request>>,
     fault: Cell<Option<Fault>>,
+    /// The newest that nobody has looked at.
+    frame: Cell<Option<Frame>>,
+    /// Nothing more is to be decided.
+    over: Cell<bool>,
     ended: Cell<bool>,
 }
 
@@ -212,21 +218,49 @@ impl<'a> Rig<'a> {
             shared: &shared,
             observer: &observer,
         };
-        let mut player = Player {
-            launch: self.launch,
-            policy: &mut self.policy,
-            camera: &mut self.camera,
-            spectator: self.spectator.as_mut(),
-            judge: &mut self.observer,
+        let first = SimMono::EPOCH + FIRST_DECISION;
+        let schedule = Schedule {
+            first,
+            period: self.launch.action_period(),
+            steps_max: self.launch.task.steps_max,
+        };
+        let mut film = FilmLink {
             shared: &shared,
-            observer: &observer,
+            frame: Frame::default(),
+            frames_max: u64::from(schedule.steps_max),
+            frames: 0,
+        };
+        // Each decision looks at a picture that was taken so long before.
+        let frames_due = Ticker::<SimMono>::new(first - latency.image, schedule.period);
+        let mut looks = PolicyLink {
+            shared: &shared,
+            judge: &mut self.observer,
+            frame: Frame::default(),
+            scene: SceneTruth::default(),
             push,
             push_due: &push_due,
-            played: Played::default(),
             max_held_m: 0.0,
+        };
+        let (mut played, mut view) = (Played::default(), Frame::default());
+        let (policy, spectator) = (&mut self.policy, &mut self.spectator);
+        let decide = |now: Instant, observation: &Observation<'_>| {
+            let (decided, cpu_ms) = played::timed(policy, observation);
+            played.policy_tick_ms.push(cpu_ms);
+            if let Ok(decision) = &decided {
+                played.note(&decision.action, observation.gripper.fingers);
+                let mut observer = observer.borrow_mut();
+                observer.decided(observation, decision, now + latency.action);
+                if let Some(spectator) = spectator
+                    && spectator.capture(now, &mut view).is_ok()
+                {
+                    observer.viewed(&view.image);
+                }
+            }
+            (decided, latency.action)
         };
         let period = self.launch.control_period();
         let pace = Pace::<SimMono>::new(self.launch.control.pace, SimMono::EPOCH, period);
+        shared.request.set(Some(Request::StartPolicy));
         executor::run::<SimMono>(&mut [
             pin!(control_loop::control(
                 pace,
@@ -234,9 +268,16 @@ impl<'a> Rig<'a> {
                 &mut controller,
                 &mut link
             )),
-            pin!(player.play::<SimMono>(SimMono::EPOCH + FIRST_DECISION, latency)),
+            pin!(async {
+                policy_loop::play::<SimMono>(schedule, decide, &mut looks).await;
+                shared.request.set(Some(Request::Hold));
+                SimMono::delay_until(SimMono::now() + SETTLE).await;
+                looks.note_held();
+                shared.ended.set(true);
+            }),
+            pin!(camera_loop::poll(frames_due, &mut self.camera, &mut film)),
         ]);
-        let (played, max_held_m) = (player.played, player.max_held_m);
+        let max_held_m = looks.max_held_m;
         Ok(played.result(
             seed,
             &self.arm.world().judge(),
@@ -252,91 +293,95 @@ fn seconds(span: Duration) -> f64 {
     span.as_nanos() as f64 * 1e-9
 }
 
-/// The policy's side of an episode: looks, decides, and waits for the end.
-struct Player<'a, 'b> {
-    launch: &'a Launch,
-    policy: &'a mut dyn Policy,
-    camera: &'a mut SimCamera,
-    spectator: Option<&'a mut SimCamera>,
-    judge: &'a mut SimObserver,
+/// The camera's side of an episode: a picture for each decision.
+struct FilmLink<'a> {
     shared: &'a Shared,
-    observer: &'a RefCell<&'b mut dyn Observer>,
+    frame: Frame,
+    frames_max: u64,
+    frames: u64,
+}
+
+impl FrameExchange for FilmLink<'_> {
+    fn buffer(&mut self) -> &mut Frame {
+        &mut self.frame
+    }
+
+    fn publish(&mut self) {
+        self.shared.frame.set(Some(std::mem::take(&mut self.frame)));
+    }
+
+    fn polled(&mut self, _: &CameraCounters, refused: Option<Refused>) {
+        self.frames += 1;
+        if let Some(refused) = refused {
+            tracing::error!("no frame: {refused}");
+        }
+    }
+
+    fn ended(&self) -> bool {
+        self.frames == self.frames_max || self.shared.over.get()
+    }
+}
+
+/// The policy's side of an episode.
+struct PolicyLink<'a> {
+    shared: &'a Shared,
+    judge: &'a mut SimObserver,
+    frame: Frame,
+    scene: SceneTruth,
     /// Seed of the push that this episode gets, until it is given.
     push: Option<u64>,
     push_due: &'a Cell<Option<u64>>,
-    played: Played,
     max_held_m: f64,
 }
 
-impl Player<'_, '_> {
-    async fn play<C: Clock>(&mut self, first: Instant, latency: Latency) {
-        let period = self.launch.action_period();
-        let (mut frame, mut view, mut truth) =
-            (Frame::default(), Frame::default(), SceneTruth::default());
-        self.shared.request.set(Some(Request::StartPolicy));
-        let mut due = first;
-        for step in 0..self.launch.task.steps_max {
-            C::delay_until(due - latency.image).await;
-            let seen = self.camera.capture(C::now(), &mut frame);
-            C::delay_until(due).await;
-            self.note_held();
-            let (Ok(()), Some(gripper)) = (seen, self.shared.gripper.get()) else {
-                break;
-            };
-            let truth = self.judge.truth(&mut truth).map(|_| &truth);
-            let observation = Observation {
-                frame: &frame,
-                gripper,
-                step,
-                truth,
-            };
-            self.maybe_push(&gripper);
-            let cpu = thread_cpu_time();
-            let decided = self.policy.decide(&observation);
-            self.played
-                .policy_tick_ms
-                .push((thread_cpu_time() - cpu).as_ticks() as f32 * 1e-6);
-            let decision = match decided {
-                Ok(decision) => decision,
-                Err(error) => {
-                    tracing::error!("step {step}: no decision: {error}");
-                    break;
-                }
-            };
-            self.played.note(&decision.action, gripper.fingers);
-            self.observer
-                .borrow_mut()
-                .decided(&observation, &decision, due + latency.action);
-            if let Some(spectator) = self.spectator.as_deref_mut()
-                && spectator.capture(C::now(), &mut view).is_ok()
-            {
-                self.observer.borrow_mut().viewed(&view.image);
-            }
-            C::delay_until(due + latency.action).await;
-            self.shared.decision.set(Some(decision));
-            due += period;
-            if decision.action.verb == Verb::Terminate || self.shared.fault.get().is_some() {
-                break;
-            }
-        }
-        C::delay_until(due).await;
-        self.shared.request.set(Some(Request::Hold));
-        C::delay_until(due + SETTLE).await;
+impl PolicyExchange for PolicyLink<'_> {
+    fn observe(&mut self, _: Instant, step: u32) -> Option<Observation<'_>> {
         self.note_held();
-        self.shared.ended.set(true);
-    }
-
-    fn note_held(&mut self) {
-        if let Some(judgement) = self.judge.judge() {
-            self.max_held_m = self.max_held_m.max(judgement.held_height_m);
+        if let Some(frame) = self.shared.frame.take() {
+            self.frame = frame;
         }
-    }
-
-    fn maybe_push(&mut self, gripper: &GripperObservation) {
+        let gripper = self.shared.gripper.get()?;
+        if self.frame.image.rgb.is_empty() {
+            return None;
+        }
         let approaching =
             gripper.fingers == Fingers::Open && gripper.measured.position_m.z < MID_APPROACH_M;
         if approaching && self.push.is_some() {
             self.push_due.set(self.push.take());
+        }
+        let truth = self.judge.truth(&mut self.scene).is_some();
+        Some(Observation {
+            frame: &self.frame,
+            gripper,
+            step,
+            truth: truth.then_some(&self.scene),
+        })
+    }
+
+    fn deliver(&mut self, _: Instant, decided: Result<Decision, PolicyError>) {
+        match decided {
+            Ok(decision) => {
+                self.shared.decision.set(Some(decision));
+                let over =
+                    decision.action.verb == Verb::Terminate || self.shared.fault.get().is_some();
+                self.shared.over.set(over);
+            }
+            Err(error) => {
+                tracing::error!("no decision: {error}");
+                self.shared.over.set(true);
+            }
+        }
+    }
+
+    fn ended(&self) -> bool {
+        self.shared.over.get()
+    }
+}
+
+impl PolicyLink<'_> {
+    fn note_held(&mut self) {
+        if let Some(judgement) = self.judge.judge() {
+            self.max_held_m = self.max_held_m.max(judgement.held_height_m);
         }
     }
 }

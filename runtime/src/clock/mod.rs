@@ -27,7 +27,9 @@ pub use thread::{ThreadMono, block_on};
 pub(crate) use ticker::give_way;
 pub use ticker::{Tick, Ticker};
 
-use rtic_monotonics::{Monotonic, Timebase};
+pub use rtic_monotonics::Timebase;
+
+use rtic_monotonics::Monotonic;
 
 /// Monotonic time since an arbitrary epoch, u64 nanoseconds.
 pub type Instant = fugit::MonotonicInstant<u64, 1, 1_000_000_000>;
