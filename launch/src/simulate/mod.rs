@@ -4,6 +4,7 @@
 //! responsible for one simulation ([`system`]) nor for what must be true of it ([`check`]).
 
 mod check;
+mod handover;
 mod ledger;
 mod operator;
 pub mod plan;

@@ -5,7 +5,8 @@
 //! ([`super::plan`]) nor for judging it ([`super::check`]).
 
 use super::check::{Checkers, RECOVERY_MAX, TrueVelocity, Violation};
-use super::ledger::{HandedOver, Ledger};
+use super::handover::{Link, Newest, Player, Shared};
+use super::ledger::Ledger;
 use super::operator::{LOOK, Operator};
 use super::plan::{Kind, Planned};
 use super::policy::{Misbehaving, Thinking};
@@ -15,26 +16,21 @@ use crate::wiring::{self, WiringError};
 use rand::{RngExt, SeedableRng};
 use rand_xoshiro::Xoshiro256PlusPlus;
 use std::cell::{Cell, RefCell};
-use std::collections::VecDeque;
 use std::pin::pin;
-use visuomotor_drivers::sim::{self, SimArm, SimObserver, Split, World};
+use visuomotor_drivers::sim::{self, SimArm, Split, World};
 use visuomotor_drivers::testkit::{FaultyArm, FaultyCamera};
 use visuomotor_policies::scripted::PrivilegedExpert;
 use visuomotor_policies::task::Workspace;
 use visuomotor_policies::weak::PrivilegedWeak;
 use visuomotor_runtime::arm::{Arm, ArmError, ArmState};
 use visuomotor_runtime::camera::{Camera, CameraError, Frame};
-use visuomotor_runtime::camera_loop::{self, CameraCounters, FrameExchange, Refused};
+use visuomotor_runtime::camera_loop;
 use visuomotor_runtime::clock::{Clock, Duration, Instant, SimMono, Ticker, executor};
-use visuomotor_runtime::control_loop::{self, Exchange};
-use visuomotor_runtime::controller::{Outputs, Request};
-use visuomotor_runtime::episode::{
-    DecisionRecord, EpisodeError, EventSink, ObservationRecord, StepSink,
-};
-use visuomotor_runtime::observation::{GripperObservation, Observation, SceneTruth};
+use visuomotor_runtime::control_loop;
+use visuomotor_runtime::episode::EpisodeError;
+use visuomotor_runtime::observation::{Observation, SceneTruth};
 use visuomotor_runtime::pace::Pace;
-use visuomotor_runtime::phase::Phase;
-use visuomotor_runtime::policy::{Decision, Policy, PolicyError};
+use visuomotor_runtime::policy::Policy;
 use visuomotor_runtime::policy_loop::{self, PolicyExchange, Schedule};
 use visuomotor_runtime::safety::{OperatingMode, SafeCommand, StopCategory};
 use visuomotor_runtime::step::Step;
@@ -68,83 +64,6 @@ pub enum SimulationError {
     Episode(#[from] EpisodeError),
     #[error(transparent)]
     Io(#[from] std::io::Error),
-}
-
-/// What the tasks share; they run on one thread.
-struct Shared<'a> {
-    gripper: Cell<Option<GripperObservation>>,
-    newest: Cell<Option<Step<JOINTS>>>,
-    frame: RefCell<Frame>,
-    decisions: RefCell<VecDeque<Decision>>,
-    requests: RefCell<VecDeque<Request>>,
-    velocity: Cell<TrueVelocity>,
-    ended: Cell<bool>,
-    finished: Cell<bool>,
-    steps: RefCell<Vec<Step<JOINTS>>>,
-    events: EventSink,
-    handed_over: Cell<HandedOver>,
-    checkers: RefCell<Checkers<'a>>,
-    violation: RefCell<Option<Violation>>,
-    /// Stalls of the whole process that are still to come, and those that came.
-    stalls: RefCell<Vec<Planned>>,
-    stalled: Cell<u64>,
-}
-
-impl Shared<'_> {
-    /// Whether the policy moves the arm.
-    fn plays(&self) -> bool {
-        self.newest
-            .get()
-            .is_some_and(|step| step.phase == Phase::Policy)
-    }
-
-    fn hand_over(&self, count: impl FnOnce(&mut HandedOver)) {
-        let mut sent = self.handed_over.get();
-        count(&mut sent);
-        self.handed_over.set(sent);
-    }
-}
-
-struct Link<'a, 'b> {
-    shared: &'a Shared<'b>,
-    steps: StepSink<JOINTS>,
-}
-
-impl Exchange<JOINTS> for Link<'_, '_> {
-    fn decision(&mut self) -> Option<Decision> {
-        self.shared.decisions.borrow_mut().pop_front()
-    }
-
-    fn request(&mut self) -> Option<Request> {
-        self.shared.requests.borrow_mut().pop_front()
-    }
-
-    fn publish(&mut self, outputs: &Outputs<JOINTS>) {
-        let shared = self.shared;
-        let step = &outputs.step;
-        self.steps.push(step, None);
-        shared.gripper.set(outputs.observation);
-        shared.newest.set(Some(*step));
-        shared.steps.borrow_mut().push(*step);
-        let mut violation = shared.violation.borrow_mut();
-        if violation.is_none() {
-            let mut checkers = shared.checkers.borrow_mut();
-            *violation = checkers.tick(step, &shared.velocity.get()).err();
-        }
-        let mut stalls = shared.stalls.borrow_mut();
-        if let Some(due) = stalls
-            .iter()
-            .position(|stall| stall.contains(SimMono::now()))
-        {
-            let stall = stalls.swap_remove(due);
-            SimMono::spend(Duration::from_millis(stall.span_ms));
-            shared.stalled.set(shared.stalled.get() + 1);
-        }
-    }
-
-    fn ended(&self) -> bool {
-        self.shared.ended.get()
-    }
 }
 
 /// The arm as the loop sees it, with the arm's own velocity kept for the checkers.
@@ -357,71 +276,6 @@ async fn watch<C: Clock>(end: Instant, shared: &Shared<'_>) {
     }
 }
 
-/// The camera's hand-over: the newest frame to the policy, every frame to the recorder.
-struct Newest<'a, 'b> {
-    shared: &'a Shared<'b>,
-    frame: Frame,
-}
-
-impl FrameExchange for Newest<'_, '_> {
-    fn buffer(&mut self) -> &mut Frame {
-        &mut self.frame
-    }
-
-    fn publish(&mut self) {
-        self.shared.events.frame(self.frame.clone());
-        self.shared.hand_over(|sent| sent.frames += 1);
-        self.shared.frame.borrow_mut().clone_from(&self.frame);
-    }
-
-    fn polled(&mut self, _: &CameraCounters, _: Option<Refused>) {}
-
-    fn ended(&self) -> bool {
-        false
-    }
-}
-
-/// The policy's hand-over.
-struct Player<'a, 'b> {
-    shared: &'a Shared<'b>,
-    judge: &'a mut SimObserver,
-    truth: SceneTruth,
-    frame: Frame,
-    seen: Option<ObservationRecord>,
-}
-
-impl PolicyExchange for Player<'_, '_> {
-    fn observe(&mut self, now: Instant, step: u32) -> Option<Observation<'_>> {
-        self.frame.clone_from(&self.shared.frame.borrow());
-        let truth = self.judge.truth(&mut self.truth).map(|_| &self.truth);
-        let observation = Observation {
-            frame: &self.frame,
-            gripper: self.shared.gripper.get()?,
-            step,
-            truth,
-        };
-        self.seen = Some(ObservationRecord::new(&observation, now));
-        Some(observation)
-    }
-
-    fn deliver(&mut self, now: Instant, decided: Result<Decision, PolicyError>) {
-        let (Ok(decision), Some(seen)) = (decided, self.seen.take()) else {
-            return;
-        };
-        self.shared.events.observation(seen);
-        self.shared.events.decision(DecisionRecord {
-            decision,
-            decided_at: now,
-        });
-        self.shared.hand_over(|sent| sent.events += 2);
-        self.shared.decisions.borrow_mut().push_back(decision);
-    }
-
-    fn ended(&self) -> bool {
-        !self.shared.plays()
-    }
-}
-
 /// Plays an episode whenever the controller is in its policy phase.
 async fn play<C: Clock>(
     launch: &Launch,
@@ -441,7 +295,9 @@ async fn play<C: Clock>(
             period: launch.action_period(),
             steps_max: launch.task.steps_max,
         };
-        policy_loop::play::<C>(schedule, policy, |now| thinking.time(now), player).await;
+        let decide =
+            |now, observation: &Observation<'_>| (policy.decide(observation), thinking.time(now));
+        policy_loop::play::<C>(schedule, decide, player).await;
         due = C::now();
     }
 }
