@@ -32,6 +32,7 @@ impl Session {
         let (launch, record) = (scratch.write("launch.toml", launch), scratch.path("record"));
         let mut session = Ended(
             visuomotor()
+                .env("RUST_LOG", "error")
                 .args(["run", "--seconds", "12"])
                 .args(words)
                 .arg(launch)
