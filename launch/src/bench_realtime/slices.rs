@@ -184,6 +184,9 @@ pub fn cyclictest(seconds: u32, launch: &Launch, directory: &Path) -> Result<Sli
         .args(["-h", &CYCLICTEST_MAX_US.to_string()])
         .arg(format!("--json={}", file.display()))
         .stdout(Stdio::null());
+    if let Some(cpu) = launch.control.cpu {
+        command.args(["-a", &cpu.to_string()]);
+    }
     let status = command.status().map_err(CommandError::failed)?;
     if !status.success() {
         return Err(CommandError::failed(format!("cyclictest: {status}")));
