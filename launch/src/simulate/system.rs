@@ -441,7 +441,10 @@ async fn play<C: Clock>(
             period: launch.action_period(),
             steps_max: launch.task.steps_max,
         };
-        policy_loop::play::<C>(schedule, policy, |now| thinking.time(now), player).await;
+        let decide = |now: Instant, observation: &Observation<'_>| {
+            (policy.decide(observation), thinking.time(now))
+        };
+        policy_loop::play::<C>(schedule, decide, player).await;
         due = C::now();
     }
 }
