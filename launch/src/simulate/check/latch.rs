@@ -1,10 +1,11 @@
 //! Latched stops: the arm comes to rest in time, stays there, and only a person's request ends that.
 
 use super::{Found, Pair, TrueVelocity, demand};
-use crate::config::Launch;
+use crate::config::{JOINTS, Launch};
 use visuomotor_runtime::clock::{Duration, Instant};
 use visuomotor_runtime::phase::Phase;
-use visuomotor_runtime::safety::{OperatingMode, StopCategory};
+use visuomotor_runtime::safety::{JointBounds, StopCategory};
+use visuomotor_runtime::units::JointVelocities;
 
 /// An arm without power has come to rest this long after its brakes have closed, and an arm under power this long after
 /// its last command.
@@ -12,27 +13,44 @@ const RUN_OUT: Duration = Duration::from_millis(500);
 /// What an arm at rest does not exceed, rad/s: contact and gravity move it a little.
 const REST_RAD_PER_S: f64 = 0.05;
 
+/// Rounding to whole ticks, and the tick in which the stop was latched.
+const SLACK: Duration = Duration::from_millis(4);
+
 pub struct Latch {
-    /// The longest that a motion within the limits takes to stop.
-    stop_max: Duration,
-    /// Since when the stop is latched that is.
-    since: Option<Instant>,
+    joints: [JointBounds; JOINTS],
+    period: Duration,
+    /// Commanded two ticks ago.
+    before_last: Option<JointVelocities<JOINTS>>,
+    /// Since when the stop is latched that is, and when its motion must have come to its end.
+    since: Option<(Instant, Instant)>,
     /// Since when nothing has moved the arm.
     rests_since: Option<Instant>,
 }
 
 impl Latch {
     pub fn new(launch: &Launch) -> Self {
-        let slowest_s = launch.limits.joints().iter().fold(0.0, |most: f64, limit| {
-            // At most: an acceleration is taken back, then a deceleration is built up, kept and taken back.
-            let ramp_s = limit.ddq_max / limit.dddq_max;
-            most.max(3.0 * ramp_s + limit.dq_max / limit.ddq_max + 0.5 * ramp_s)
-        });
         Self {
-            stop_max: Duration::from_ticks((slowest_s * 1e9) as u64) + Duration::from_millis(5),
+            joints: *launch.limits.joints(),
+            period: launch.control_period(),
+            before_last: None,
             since: None,
             rests_since: None,
         }
+    }
+
+    /// The longest that a stop takes from the last two commanded velocities, if it begins at once: each joint takes its
+    /// acceleration back, then builds a deceleration up, keeps it and takes it back.
+    fn stop_time(&self, last: &JointVelocities<JOINTS>) -> Duration {
+        let dt = self.period.as_nanos() as f64 * 1e-9;
+        let before = self.before_last.unwrap_or(*last);
+        let slowest_s = self.joints.iter().enumerate().map(|(i, limit)| {
+            let acceleration = ((last[i] - before[i]) / dt).abs() + limit.dddq_max * dt;
+            let back_s = acceleration / limit.dddq_max;
+            let fastest = last[i].abs() + 0.5 * acceleration * back_s;
+            let ramp_s = (limit.ddq_max / limit.dddq_max).min((fastest / limit.dddq_max).sqrt());
+            back_s + fastest / limit.ddq_max + 2.0 * ramp_s
+        });
+        Duration::from_ticks((slowest_s.fold(0.0, f64::max) * 1e9) as u64) + SLACK
     }
 
     pub fn check(&mut self, pair: Pair<'_>, velocity: &TrueVelocity) -> Found {
@@ -57,7 +75,9 @@ impl Latch {
                 "it was cleared in motion".into()
             })?;
         }
-        self.rest(pair, velocity)
+        let found = self.rest(pair, velocity);
+        self.before_last = last.command.map(|(_, dq, _)| dq);
+        found
     }
 
     fn rest(&mut self, pair: Pair<'_>, velocity: &TrueVelocity) -> Found {
@@ -68,26 +88,22 @@ impl Latch {
             return Ok(());
         };
         // Latched anew where it was cleared and something is wrong still.
-        if last.phase.latched().is_none() || pair.begins_again() {
-            (self.since, self.rests_since) = (Some(now), None);
+        if last.phase.latched().is_none() || (pair.begins_again() && last.is_stopped()) {
+            (self.since, self.rests_since) = (None, None);
         }
-        let since = *self.since.get_or_insert(now);
+        let time = last.command.map_or(SLACK, |(_, dq, _)| self.stop_time(&dq));
+        let (since, until) = self.since.get_or_insert((now, now + time));
+        // A tick that was skipped takes as long as others and moves nothing.
+        *until += self.period * step.missed as u32;
         if let Some((_, dq, _)) = step.command {
             demand(category != StopCategory::Zero, "latch", || {
                 "a command without power".into()
             })?;
-            // A manual mode's stop may be gentler than the joints could.
-            let allowed = match step.mode {
-                OperatingMode::Automatic => self.stop_max,
-                OperatingMode::Manual => self.stop_max * 2,
-            };
             let moving = dq.0.amax() > 0.0;
-            let missed = self.period(pair) * step.missed as u32;
-            demand(
-                !moving || now - since <= allowed + missed,
-                "stops-in-time",
-                || format!("it moves {} after the stop", now - since),
-            )?;
+            demand(!moving || now <= *until, "stops-in-time", || {
+                let (moves, most) = (now - *since, *until - *since);
+                format!("it moves {moves} after the stop, not {most}")
+            })?;
             if let (Phase::Stopped(_), Some((q, ..))) = (step.phase, last.command)
                 && last.phase == step.phase
                 && !pair.begins_again()
@@ -109,10 +125,6 @@ impl Latch {
             }
         }
         Ok(())
-    }
-
-    fn period(&self, pair: Pair<'_>) -> Duration {
-        (pair.step.due - pair.last.due) / (pair.step.missed as u32 + 1)
     }
 }
 
