@@ -3,7 +3,7 @@
 //! The thread is the real one ([`crate::threads::control`]), in a session that records everything; only the arm stands in.
 
 use crate::config::{JOINTS, Launch};
-use crate::dry_run::{DryRun, FollowingArm};
+use crate::dry_run::{Directory, DryRun, FollowingArm};
 use crate::system_calls;
 use crate::threads;
 use std::fs::File;
@@ -72,13 +72,13 @@ impl Arm<JOINTS> for WatchingArm<'_> {
 /// Runs a session until its control thread has had all the watched ticks; `meanwhile` is called every few of them. Neither
 /// the session nor, under its filter, the thread ends before the process does.
 fn watch(misdeeds: &'static [fn()], mut meanwhile: impl FnMut()) {
+    // Gone when the watched ticks are over; what is open of it ends with the process.
+    let directory = Directory::new("watched").unwrap();
+    let episodes = directory.path().to_owned();
     std::thread::spawn(move || {
         let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("robots/sim_iiwa14.toml");
         let launch = Launch::read(&path).unwrap();
-        let directory =
-            std::env::temp_dir().join(format!("visuomotor-watched-{}", std::process::id()));
-        std::fs::create_dir_all(&directory).unwrap();
-        let run = DryRun::new(&launch, &directory, 1).unwrap();
+        let run = DryRun::new(&launch, &episodes, 1).unwrap();
         let control = |arm: &mut FollowingArm, controller: &mut _, link, ready: &_| {
             let mut arm = WatchingArm {
                 arm,

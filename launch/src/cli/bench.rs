@@ -2,7 +2,7 @@
 //!
 //! Not responsible for measuring it (`bench_*.rs`).
 
-use super::{episodes, seconds, seed};
+use super::{episodes, seed};
 use clap::{Args, Subcommand};
 use std::path::PathBuf;
 
@@ -66,7 +66,7 @@ pub struct BenchRealtimeArgs {
     #[arg(default_value = "launch/robots/sim_iiwa14.toml")]
     pub launch: PathBuf,
     /// Of all slices together, s.
-    #[arg(long, value_name = "S", default_value_t = 60.0, value_parser = seconds)]
+    #[arg(long, value_name = "S", default_value_t = 60.0, value_parser = super::seconds)]
     pub seconds: f64,
     /// Length of a slice, s.
     #[arg(long, value_name = "S", default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..=3600))]
@@ -97,7 +97,7 @@ pub struct BenchHandoffArgs {
     #[arg(default_value = "launch/robots/sim_iiwa14.toml")]
     pub launch: PathBuf,
     /// How long, s.
-    #[arg(long, value_name = "S", default_value_t = 20.0, value_parser = seconds)]
+    #[arg(long, value_name = "S", default_value_t = 20.0, value_parser = super::seconds)]
     pub seconds: f64,
     #[arg(long, value_name = "S", default_value_t = 1, value_parser = seed())]
     pub seed: u64,
