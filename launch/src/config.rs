@@ -220,11 +220,15 @@ impl LaunchFile {
     /// # Errors
     /// When this program's launch files have other keys.
     pub fn recorded(source: Source) -> Result<Self, InputError> {
-        let mut file = Self::parse(source)?;
+        let file = Self::parse(source)?;
         #[cfg(feature = "sim")]
-        {
-            file.tables.scene = None;
-        }
+        let file = Self {
+            tables: Tables {
+                scene: None,
+                ..file.tables
+            },
+            ..file
+        };
         Ok(file)
     }
 
