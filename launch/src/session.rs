@@ -584,13 +584,18 @@ impl Session<'_> {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
     use crate::policy::{self, PolicyChoice};
     use std::path::Path;
+    use std::sync::Mutex;
     use visuomotor_runtime::episode::Episode;
     use visuomotor_runtime::observation::Observation;
     use visuomotor_runtime::policy::{Decision, Policy, PolicyError};
+
+    /// With the right to real time, a control thread has the process's critical section for itself: no simulation runs beside
+    /// it.
+    pub(crate) static REAL_TIME: Mutex<()> = Mutex::new(());
 
     /// Has a person end the session as soon as it is asked, and never answers.
     struct Hanging(Arc<AtomicBool>);
@@ -608,6 +613,7 @@ mod tests {
 
     #[test]
     fn a_policy_that_never_answers_is_left_behind_and_the_episode_is_kept() {
+        let _alone = REAL_TIME.lock();
         let robots = Path::new(env!("CARGO_MANIFEST_DIR")).join("robots");
         let launch = Launch::read(&robots.join("sim_iiwa14.toml")).unwrap();
         let directory =

@@ -328,6 +328,7 @@ async fn operate<C: Clock>(operator: &mut Operator<'_>, shared: &Shared<'_>) {
 mod tests {
     use super::super::{plan_of, replayed};
     use super::*;
+    use crate::session::tests::REAL_TIME;
     use crate::simulate::plan::{Choice, text};
     use std::path::Path;
     use visuomotor_runtime::episode::Fingerprint;
@@ -346,6 +347,7 @@ mod tests {
 
     #[test]
     fn a_simulation_repeats_bit_for_bit_and_so_does_its_replay() {
+        let _alone = REAL_TIME.lock();
         let launch = launch();
         let all: Choice = "all".parse().expect("a choice");
         for seed in 7_000..7_040 {
