@@ -3,17 +3,23 @@
 //! Each checker computes anew what it demands: limits by finite differences of the commands, ages from the stamps, latches
 //! from what leaves the runtime. Not responsible for the file that is written ([`super::ledger`]).
 
+mod causes;
 mod ladder;
 mod latch;
 mod limits;
+mod orders;
 mod phases;
 mod recovery;
+mod tally;
+mod wire;
 
 pub use recovery::RECOVERY_MAX;
+pub use wire::Told;
 
 use crate::config::{JOINTS, Launch};
 use nalgebra::SVector;
 use serde::Serialize;
+use visuomotor_runtime::arm::{ArmError, ArmState};
 use visuomotor_runtime::clock::Instant;
 use visuomotor_runtime::controller::Request;
 use visuomotor_runtime::step::Step;
@@ -28,6 +34,27 @@ pub struct Violation {
 
 /// Velocity of each joint of the arm itself, rad/s, whatever its encoders say.
 pub type TrueVelocity = SVector<f64, JOINTS>;
+
+/// What an arm's own witness saw of one tick, whatever the loop records.
+#[derive(Clone, Copy, Debug)]
+pub struct Witness {
+    pub velocity: TrueVelocity,
+    pub answer: Option<Result<ArmState<JOINTS>, ArmError>>,
+    pub told: Option<Told>,
+    /// Commands and stops since the answer.
+    pub times_told: u32,
+}
+
+impl Default for Witness {
+    fn default() -> Self {
+        Self {
+            velocity: TrueVelocity::zeros(),
+            answer: None,
+            told: None,
+            times_told: 0,
+        }
+    }
+}
 
 /// Two ticks in a row.
 #[derive(Clone, Copy)]
@@ -53,36 +80,43 @@ impl Pair<'_> {
 pub struct Checkers<'a> {
     limits: limits::Limits<'a>,
     latch: latch::Latch,
-    ladder: ladder::Ladder,
+    ladder: ladder::Ladder<'a>,
+    tally: tally::Tally,
+    wire: wire::Wire,
     recovery: recovery::Recovery,
     last: Option<Step<JOINTS>>,
 }
 
 impl<'a> Checkers<'a> {
-    /// Nothing is wrong any more from `faults_over` on.
-    pub fn new(launch: &'a Launch, faults_over: Instant) -> Self {
+    /// What is wrong begins at `faults_begin`, and nothing is wrong any more from `faults_over` on.
+    pub fn new(launch: &'a Launch, faults_begin: Instant, faults_over: Instant) -> Self {
         Self {
             limits: limits::Limits::new(launch),
             latch: latch::Latch::new(launch),
             ladder: ladder::Ladder::new(launch),
-            recovery: recovery::Recovery::new(faults_over),
+            tally: tally::Tally::new(launch.control_period()),
+            wire: wire::Wire::default(),
+            recovery: recovery::Recovery::new(faults_begin, faults_over),
             last: None,
         }
     }
 
-    /// The next tick, and how fast the arm itself moved when it was read.
-    pub fn tick(&mut self, step: &Step<JOINTS>, velocity: &TrueVelocity) -> Result<(), Violation> {
-        let checked = match &self.last {
+    /// The next tick, and what the arm's witness saw of it.
+    pub fn tick(&mut self, step: &Step<JOINTS>, witness: &Witness) -> Result<(), Violation> {
+        let wire = self.wire.check(step, witness);
+        let checked = wire.and_then(|()| match &self.last {
             None => self.limits.first(step),
             Some(last) => {
                 let pair = Pair { last, step };
                 phases::check(pair)
                     .and_then(|()| self.limits.check(pair))
-                    .and_then(|()| self.latch.check(pair, velocity))
+                    .and_then(|()| self.latch.check(pair, &witness.velocity))
                     .and_then(|()| self.ladder.check(pair))
+                    .and_then(|()| causes::check(pair, &self.ladder))
+                    .and_then(|()| self.tally.check(pair))
                     .and_then(|()| self.recovery.check(pair))
             }
-        };
+        });
         self.last = Some(*step);
         checked.map_err(|(checker, what)| Violation {
             checker,

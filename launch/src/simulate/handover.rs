@@ -2,7 +2,7 @@
 //!
 //! Not responsible for what any of them does.
 
-use super::check::{Checkers, TrueVelocity, Violation};
+use super::check::{Checkers, Violation, Witness};
 use super::ledger::HandedOver;
 use super::plan::Planned;
 use crate::config::JOINTS;
@@ -28,7 +28,7 @@ pub struct Shared<'a> {
     pub frame: RefCell<Frame>,
     pub decisions: RefCell<VecDeque<Decision>>,
     pub requests: RefCell<VecDeque<Request>>,
-    pub velocity: Cell<TrueVelocity>,
+    pub witness: Cell<Witness>,
     pub ended: Cell<bool>,
     pub finished: Cell<bool>,
     pub steps: RefCell<Vec<Step<JOINTS>>>,
@@ -80,7 +80,7 @@ impl Exchange<JOINTS> for Link<'_, '_> {
         let mut violation = shared.violation.borrow_mut();
         if violation.is_none() {
             let mut checkers = shared.checkers.borrow_mut();
-            *violation = checkers.tick(step, &shared.velocity.get()).err();
+            *violation = checkers.tick(step, &shared.witness.get()).err();
         }
         let mut stalls = shared.stalls.borrow_mut();
         if let Some(due) = stalls

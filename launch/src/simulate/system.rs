@@ -4,7 +4,7 @@
 //! not rendered: no policy here looks at them. Everything random follows from the seed. Not responsible for what goes wrong
 //! ([`super::plan`]) nor for judging it ([`super::check`]).
 
-use super::check::{Checkers, RECOVERY_MAX, TrueVelocity, Violation};
+use super::check::{Checkers, RECOVERY_MAX, Told, Violation, Witness};
 use super::handover::{Link, Newest, Player, Shared};
 use super::ledger::Ledger;
 use super::operator::{LOOK, Operator};
@@ -32,7 +32,7 @@ use visuomotor_runtime::observation::{Observation, SceneTruth};
 use visuomotor_runtime::pace::Pace;
 use visuomotor_runtime::policy::Policy;
 use visuomotor_runtime::policy_loop::{self, PolicyExchange, Schedule};
-use visuomotor_runtime::safety::{OperatingMode, SafeCommand, StopCategory};
+use visuomotor_runtime::safety::{OperatingMode, SafeCommand, StopCategory, Verdict};
 use visuomotor_runtime::step::Step;
 
 /// How long people and policies are at it; then the loop is asked to end.
@@ -66,27 +66,47 @@ pub enum SimulationError {
     Io(#[from] std::io::Error),
 }
 
-/// The arm as the loop sees it, with the arm's own velocity kept for the checkers.
+/// The arm as the loop sees it, with all that passes kept for the checkers.
 struct Witnessed<'a> {
     arm: FaultyArm<SimArm, JOINTS>,
-    velocity: &'a Cell<TrueVelocity>,
+    seen: &'a Cell<Witness>,
 }
 
 impl Arm<JOINTS> for Witnessed<'_> {
     fn read(&mut self, now: Instant) -> Result<ArmState<JOINTS>, ArmError> {
         let answer = self.arm.read(now);
-        if let Some(state) = self.arm.truth() {
-            self.velocity.set(state.dq.0);
-        }
+        self.seen.set(Witness {
+            velocity: match self.arm.truth() {
+                Some(state) => state.dq.0,
+                None => self.seen.get().velocity,
+            },
+            answer: Some(answer),
+            told: None,
+            times_told: 0,
+        });
         answer
     }
 
     fn write(&mut self, command: &SafeCommand<JOINTS>) -> Result<(), ArmError> {
-        self.arm.write(command)
+        let written = self.arm.write(command);
+        self.told(Verdict::Move(*command), written.err());
+        written
     }
 
     fn stop(&mut self, category: StopCategory) {
         self.arm.stop(category);
+        self.told(Verdict::Stop(category), None);
+    }
+}
+
+impl Witnessed<'_> {
+    fn told(&self, what: Verdict<JOINTS>, failed: Option<ArmError>) {
+        let seen = self.seen.get();
+        self.seen.set(Witness {
+            told: Some(Told { what, failed }),
+            times_told: seen.times_told + 1,
+            ..seen
+        });
     }
 }
 
@@ -137,6 +157,8 @@ pub fn simulate(
 
     let ends = plan.iter().map(|planned| planned.window().until);
     let faults_over = ends.max().unwrap_or(SimMono::EPOCH);
+    let begins = plan.iter().map(|planned| planned.window().from);
+    let faults_begin = begins.min().unwrap_or(Instant::from_ticks(u64::MAX));
     let end = (SimMono::EPOCH + LENGTH).max(faults_over + RECOVERY_MAX + LOOK);
     let arm_faults = plan.iter().filter_map(|planned| planned.arm_fault(JOINTS));
     let camera_faults = plan.iter().filter_map(Planned::camera_fault);
@@ -152,20 +174,20 @@ pub fn simulate(
         frame: RefCell::default(),
         decisions: RefCell::default(),
         requests: RefCell::default(),
-        velocity: Cell::new(TrueVelocity::zeros()),
+        witness: Cell::default(),
         ended: Cell::new(false),
         finished: Cell::new(false),
         steps: RefCell::default(),
         events,
         handed_over: Cell::default(),
-        checkers: RefCell::new(Checkers::new(launch, faults_over)),
+        checkers: RefCell::new(Checkers::new(launch, faults_begin, faults_over)),
         violation: RefCell::default(),
         stalls: RefCell::new(stalls.copied().collect()),
         stalled: Cell::new(0),
     };
     let mut arm = Witnessed {
         arm: FaultyArm::new(arm, arm_faults.collect(), rng.random()),
-        velocity: &shared.velocity,
+        seen: &shared.witness,
     };
     let [least, most] = scene.latency.image_ms;
     let latency_ms = least + (most - least) * rng.random::<f64>();

@@ -1,4 +1,5 @@
-//! The way back: once nothing is wrong any more, a person who clears stops gets the arm to work again.
+//! A well system: nothing stops it before something is wrong, and once nothing is wrong any more, a person who clears stops
+//! gets the arm to work again.
 
 use super::{Found, Pair, demand};
 use visuomotor_runtime::clock::{Duration, Instant};
@@ -7,14 +8,17 @@ use visuomotor_runtime::clock::{Duration, Instant};
 pub const RECOVERY_MAX: Duration = Duration::from_millis(1_500);
 
 pub struct Recovery {
+    /// Nothing is wrong before.
+    faults_begin: Instant,
     /// Nothing is wrong from here on.
     faults_over: Instant,
     latched_since: Option<Instant>,
 }
 
 impl Recovery {
-    pub fn new(faults_over: Instant) -> Self {
+    pub fn new(faults_begin: Instant, faults_over: Instant) -> Self {
         Self {
+            faults_begin,
             faults_over,
             latched_since: None,
         }
@@ -22,6 +26,14 @@ impl Recovery {
 
     pub fn check(&mut self, pair: Pair<'_>) -> Found {
         let now = pair.now();
+        let fault = pair.step.fault;
+        let well = now >= self.faults_begin || fault.is_none();
+        demand(well, "well", || {
+            format!(
+                "{:?} although nothing is wrong",
+                fault.map(|fault| fault.to_string())
+            )
+        })?;
         if pair.step.phase.latched().is_none() || now < self.faults_over {
             self.latched_since = None;
             return Ok(());
