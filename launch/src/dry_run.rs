@@ -137,6 +137,7 @@ impl<'a> DryRun<'a> {
             steps,
             ended: ended.clone(),
             health: HealthSummary::default(),
+            period: self.launch.control_period(),
             meter: None,
         };
         let policy = RandomPolicy {

@@ -22,7 +22,7 @@ struct Report {
     first_difference: Option<Difference>,
     /// Ticks before the first one from which on the controller's state is known.
     skipped: u64,
-    /// Why the file ends early; the ticks before that are replayed.
+    /// Why the file is not whole; the ticks before that are replayed.
     damage: Option<String>,
     recorded_by: String,
     replayed_by: String,
@@ -60,8 +60,8 @@ fn of<const N: usize>(
     let mode = episode.steps.first().map(|step| step.mode);
     let controller = wiring::controller(&launch, mode.unwrap_or_default())
         .map_err(|error| refused(error.to_string()))?;
-    let replayed =
-        replay(&episode.steps, controller).map_err(|error| refused(error.to_string()))?;
+    let replayed = replay(&episode.steps, controller)
+        .map_err(|error| refused(because(&episode, error.to_string())))?;
     let code = &episode.header.code;
     let dirty = if code.git_dirty { " and changes" } else { "" };
     Ok(Report {
@@ -75,12 +75,23 @@ fn of<const N: usize>(
     })
 }
 
+/// What is missing may be missing because of damage.
+fn because<const N: usize>(episode: &Episode<N>, problem: String) -> String {
+    match &episode.damage {
+        Some(damage) => format!("{problem}; the file is damaged or ends early: {damage}"),
+        None => problem,
+    }
+}
+
 /// The launch file and the robot that the episode was recorded with, from its attachments.
 fn launch<const N: usize>(episode: &Episode<N>, path: &Path) -> Result<Launch<N>, InputError> {
     let text = |name: &str| {
         let found = episode.attachments.iter().find(|file| file.name == name);
         let text = found.and_then(|file| String::from_utf8(file.data.clone()).ok());
-        text.ok_or_else(|| InputError::file(path, format!("the attachment {name} is missing")))
+        text.ok_or_else(|| {
+            let missing = format!("the attachment {name} is missing");
+            InputError::file(path, because(episode, missing))
+        })
     };
     let file = LaunchFile::recorded(Source {
         path: path.join("launch.toml"),
@@ -114,7 +125,7 @@ impl fmt::Display for Report {
             )?,
         }
         if let Some(damage) = &self.damage {
-            writeln!(f, "the file ends early: {damage}")?;
+            writeln!(f, "the file is damaged or ends early: {damage}")?;
         }
         Ok(())
     }

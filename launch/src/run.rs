@@ -40,7 +40,7 @@ struct Stats {
     cpu_us_per_tick: f64,
     /// Time a tick in which the control thread was ready and waited for a CPU; `null` where the kernel does not count it.
     run_delay_us: Option<Quantiles>,
-    /// From each deadline to the wake-up.
+    /// From each tick's first deadline, skipped ones included, to the wake-up.
     wake_us: Quantiles,
     /// From each wake-up until the step was ready for the recorder, physics included where they are simulated.
     compute_us: Quantiles,

@@ -167,6 +167,7 @@ pub fn run(
         steps,
         ended: ended.clone(),
         health: HealthSummary::default(),
+        period: launch.control_period(),
         meter: None,
     };
     let player = PolicyThread {

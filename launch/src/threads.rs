@@ -44,6 +44,8 @@ pub struct ControlLink {
     pub ended: Arc<AtomicBool>,
     /// Of all ticks.
     pub health: HealthSummary,
+    /// Of the loop.
+    pub period: Duration,
     /// Set by the thread itself before its first tick.
     pub meter: Option<HealthMeter>,
 }
@@ -54,7 +56,7 @@ impl ControlLink {
         let woken = step.due + step.jitter;
         let meter = self.meter.as_mut()?;
         let health = meter.tick(woken, LinuxMono::now);
-        self.health.add(step.jitter, &health);
+        self.health.add(step.lateness(self.period), &health);
         Some(health)
     }
 

@@ -75,7 +75,8 @@ pub struct HealthSummary {
     pub first: Option<Health>,
     /// Of every tick after the first.
     pub counts: SwitchesAndFaults,
-    /// Spans of all ticks, the first included. Wake: from the deadline to the wake-up.
+    /// Spans of all ticks, the first included. Wake: from the first deadline since the tick before to
+    /// the wake-up, so that a late one counts in full.
     pub run_delay_ns: Histogram<u64>,
     pub wake_ns: Histogram<u64>,
     pub compute_ns: Histogram<u64>,
@@ -96,10 +97,10 @@ impl Default for HealthSummary {
 }
 
 impl HealthSummary {
-    /// `jitter`: wake-up minus deadline. Allocates nothing.
-    pub fn add(&mut self, jitter: Duration, health: &Health) {
+    /// `lateness`: from the first deadline since the tick before to the wake-up. Allocates nothing.
+    pub fn add(&mut self, lateness: Duration, health: &Health) {
         self.ticks += 1;
-        self.wake_ns.saturating_record(jitter.as_nanos());
+        self.wake_ns.saturating_record(lateness.as_nanos());
         self.compute_ns.saturating_record(health.compute.as_nanos());
         if let Some(run_delay) = health.run_delay {
             self.run_delay_ns.saturating_record(run_delay.as_nanos());

@@ -46,6 +46,11 @@ impl<const N: usize> Step<N> {
         }
     }
 
+    /// From the first deadline since the last tick to the wake-up: the deadlines that were skipped are in it.
+    pub fn lateness(&self, period: Duration) -> Duration {
+        self.jitter + Duration::from_ticks(self.missed.saturating_mul(period.as_ticks()))
+    }
+
     /// `None` when the read failed.
     pub fn measured(&self) -> Option<ArmState<N>> {
         self.inputs.arm.ok()

@@ -133,11 +133,12 @@ fn bare_loop(
         due += period;
         LinuxMono::sleep_until(due);
         let woken = LinuxMono::now();
-        let late = (woken - due).as_ticks() / period.as_ticks();
-        slice.missed += late;
-        due += Duration::from_ticks(late * period.as_ticks());
+        let lateness = woken - due;
+        let missed = lateness.as_ticks() / period.as_ticks();
+        slice.missed += missed;
+        due += Duration::from_ticks(missed * period.as_ticks());
         let health = meter.tick(woken, LinuxMono::now);
-        slice.health.add(woken - due, &health);
+        slice.health.add(lateness, &health);
         spin_until(woken + compute);
     }
 }

@@ -22,6 +22,7 @@ use serde::Serialize;
 use visuomotor_runtime::arm::{ArmError, ArmState};
 use visuomotor_runtime::clock::Instant;
 use visuomotor_runtime::controller::Request;
+use visuomotor_runtime::safety::{StopCategory, Verdict};
 use visuomotor_runtime::step::Step;
 
 /// What a checker found wrong.
@@ -39,6 +40,8 @@ pub type TrueVelocity = SVector<f64, JOINTS>;
 #[derive(Clone, Copy, Debug)]
 pub struct Witness {
     pub velocity: TrueVelocity,
+    /// What the loop said of the time when it read.
+    pub read_at: Instant,
     pub answer: Option<Result<ArmState<JOINTS>, ArmError>>,
     pub told: Option<Told>,
     /// Commands and stops since the answer.
@@ -49,6 +52,7 @@ impl Default for Witness {
     fn default() -> Self {
         Self {
             velocity: TrueVelocity::zeros(),
+            read_at: Instant::from_ticks(0),
             answer: None,
             told: None,
             times_told: 0,
@@ -124,6 +128,24 @@ impl<'a> Checkers<'a> {
             what,
         })
     }
+}
+
+/// What must be true of the end: the arm rests, and was told to stop as strictly as the stop that is latched.
+pub fn end(last: &Step<JOINTS>, witness: &Witness) -> Result<(), Violation> {
+    let category = last.phase.latched().unwrap_or(StopCategory::Two);
+    let told = witness.told.map(|told| told.what);
+    let fine = last.is_stopped() && told == Some(Verdict::Stop(category));
+    demand(fine, "ends", || {
+        format!(
+            "the loop ended in {:?} and told the arm {told:?}",
+            last.phase
+        )
+    })
+    .map_err(|(checker, what)| Violation {
+        checker,
+        tick: last.tick,
+        what,
+    })
 }
 
 /// The name of the checker and what is wrong.

@@ -18,6 +18,8 @@ use visuomotor_runtime::step::Step;
 
 /// How often a person looks, and how often a stick speaks.
 pub const LOOK: Duration = Duration::from_millis(20);
+/// How often, of all that a person asks, it is just anything.
+const RUDE: f64 = 0.1;
 /// Before the stick falls silent somebody has held it for this long.
 const HELD: Duration = Duration::from_millis(300);
 
@@ -101,6 +103,10 @@ impl<'a> Operator<'a> {
 
     fn ask(&mut self, now: Instant, step: &Step<JOINTS>) -> Option<Request> {
         let chance = self.rng.random_range(0..100);
+        if self.rng.random_bool(RUDE) {
+            self.patient_until = now + self.while_ms(20, 40);
+            return Some(self.anything(now, step.mode));
+        }
         let (request, patience) = match step.phase {
             Phase::Stopped(_) if chance < 40 => (Request::ClearFault, self.while_ms(50, 200)),
             // Also while it still moves: that must be refused.
@@ -110,11 +116,7 @@ impl<'a> Operator<'a> {
                 (Request::Rearm, self.while_ms(20, 40))
             }
             Phase::Hold if chance < 25 && step.is_stopped() => {
-                let mode = match step.mode {
-                    OperatingMode::Automatic => OperatingMode::Manual,
-                    OperatingMode::Manual => OperatingMode::Automatic,
-                };
-                (Request::SetMode(mode), self.while_ms(20, 40))
+                (Request::SetMode(other(step.mode)), self.while_ms(20, 40))
             }
             Phase::Hold => {
                 let start = wiring::draw_start(self.launch, &mut self.rng);
@@ -133,8 +135,32 @@ impl<'a> Operator<'a> {
         Some(request)
     }
 
+    /// Whatever button is under the finger, whether it makes sense now or not.
+    fn anything(&mut self, now: Instant, mode: OperatingMode) -> Request {
+        match self.rng.random_range(0..7) {
+            0 => Request::Rearm,
+            1 => Request::SetMode(other(mode)),
+            2 => {
+                let velocity = velocity(&mut self.rng);
+                self.stick = Some((now + LOOK * 5, velocity));
+                Request::Jog(velocity)
+            }
+            3 => Request::StartPolicy,
+            4 => Request::Approach(wiring::draw_start(self.launch, &mut self.rng)),
+            5 => Request::Hold,
+            _ => Request::ClearFault,
+        }
+    }
+
     fn while_ms(&mut self, least: u64, most: u64) -> Duration {
         Duration::from_millis(self.rng.random_range(least..=most))
+    }
+}
+
+fn other(mode: OperatingMode) -> OperatingMode {
+    match mode {
+        OperatingMode::Automatic => OperatingMode::Manual,
+        OperatingMode::Manual => OperatingMode::Automatic,
     }
 }
 

@@ -75,7 +75,7 @@ kinds! {
     PolicyNan "policy-nan",
     PolicyOutOfRange "policy-out-of-range",
     PolicyWrongShape "policy-wrong-shape",
-    /// Answers that look at frames of long ago.
+    /// Answers that look at frames of long ago, or of the future.
     PolicyStale "policy-stale",
     /// The whole process stands still.
     ClockJump "clock-jump",

@@ -4,7 +4,7 @@
 //! not rendered: no policy here looks at them. Everything random follows from the seed. Not responsible for what goes wrong
 //! ([`super::plan`]) nor for judging it ([`super::check`]).
 
-use super::check::{Checkers, RECOVERY_MAX, Told, Violation, Witness};
+use super::check::{self, Checkers, RECOVERY_MAX, Told, Violation, Witness};
 use super::handover::{Link, Newest, Player, Shared};
 use super::ledger::Ledger;
 use super::operator::{LOOK, Operator};
@@ -80,6 +80,7 @@ impl Arm<JOINTS> for Witnessed<'_> {
                 Some(state) => state.dq.0,
                 None => self.seen.get().velocity,
             },
+            read_at: now,
             answer: Some(answer),
             told: None,
             times_told: 0,
@@ -276,6 +277,9 @@ pub fn simulate(
             tick: steps.last().map_or(0, |step| step.tick),
             what: "the loop did not end".into(),
         });
+    }
+    if let (true, None, Some(last)) = (shared.finished.get(), &violation, steps.last()) {
+        violation = check::end(last, &shared.witness.get()).err();
     }
     let audit = ledger.audit(&steps, shared.handed_over.get());
     Ok(Simulated {

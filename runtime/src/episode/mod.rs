@@ -88,7 +88,7 @@ pub enum EpisodeError {
     },
     #[error("a step of {got} joints in an episode whose robot has {expected}")]
     Joints { expected: usize, got: usize },
-    #[error("the episode is incomplete, {lost:?} could not be written; first error: {first}")]
+    #[error("the episode is incomplete, {lost} could not be written; first error: {first}")]
     Incomplete {
         lost: Losses,
         first: Box<EpisodeError>,

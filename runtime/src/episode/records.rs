@@ -4,6 +4,7 @@ use crate::clock::Instant;
 use crate::health::Health;
 use crate::observation::{GripperObservation, Observation};
 use crate::policy::Decision;
+use std::fmt;
 
 /// What the policy was shown; the frame is named, not contained.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -84,6 +85,20 @@ pub struct Losses {
     pub frames: u64,
     /// Observations and decisions.
     pub events: u64,
+}
+
+impl fmt::Display for Losses {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self {
+            steps,
+            frames,
+            events,
+        } = self;
+        write!(
+            f,
+            "{steps} steps, {frames} frames and {events} observations and decisions"
+        )
+    }
 }
 
 /// A whole file inside the episode, such as the launch file or the URDF.

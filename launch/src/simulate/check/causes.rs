@@ -20,6 +20,13 @@ pub fn check(pair: Pair<'_>, ladder: &Ladder<'_>) -> Found {
         "causes",
         || format!("{strictest:?} is due and {after:?} latched"),
     )?;
+    let fresh = step.measured().is_some_and(|state| {
+        let age = pair.now().checked_duration_since(state.sampled_at);
+        state.not_finite().is_none() && age.is_some_and(|age| age <= ladder.dogs.arm_silence_max)
+    });
+    demand(!fresh || step.phase != Phase::Idle, "causes", || {
+        "a start is neither made nor refused".into()
+    })?;
     if after.is_none() || after == before {
         return Ok(());
     }

@@ -2,6 +2,7 @@
 
 use super::{Found, Pair, TrueVelocity, demand};
 use crate::config::{JOINTS, Launch};
+use visuomotor_runtime::arm::ArmState;
 use visuomotor_runtime::clock::{Duration, Instant};
 use visuomotor_runtime::phase::Phase;
 use visuomotor_runtime::safety::{JointBounds, StopCategory};
@@ -73,6 +74,14 @@ impl Latch {
         if before.is_some() && after.is_none() {
             demand(last.is_stopped(), "latch", || {
                 "it was cleared in motion".into()
+            })?;
+        }
+        if let (Phase::Stopping(_), Phase::Stopped(_), None) =
+            (last.phase, step.phase, last.command)
+        {
+            let slow = |state: ArmState<JOINTS>| state.dq.0.amax() <= REST_RAD_PER_S;
+            demand(last.measured().is_some_and(slow), "latch", || {
+                "an arm without power passes for resting in motion".into()
             })?;
         }
         let found = self.rest(pair, velocity);

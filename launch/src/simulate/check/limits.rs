@@ -1,7 +1,7 @@
 //! Commands: the first is the measured pose, and all keep the limits, by finite differences.
 
 use super::{Found, Pair, demand};
-use crate::config::{JOINTS, Launch};
+use crate::config::{JOINTS, Launch, duration_ms};
 use crate::fuzz::Shapes;
 use nalgebra::{Isometry3, SVector};
 use visuomotor_runtime::phase::Phase;
@@ -49,6 +49,12 @@ impl<'a> Limits<'a> {
             "first-command",
             || format!("{q:?} was commanded first and {measured:?} measured"),
         )?;
+        let now = step.due + step.jitter;
+        let age = measured.and_then(|state| now.checked_duration_since(state.sampled_at));
+        let most = duration_ms(self.launch.watchdogs.arm_silence_ms_max);
+        demand(age.is_none_or(|age| age <= most), "first-command", || {
+            format!("the first command is a pose of {age:?} ago")
+        })?;
         self.postures(step)
     }
 

@@ -5,6 +5,7 @@ use crate::config::{JOINTS, Launch};
 use visuomotor_runtime::action::Verb;
 use visuomotor_runtime::arm::Fingers;
 use visuomotor_runtime::controller::Request;
+use visuomotor_runtime::kinematics::pose::tcp_pose;
 use visuomotor_runtime::observation::TcpPose;
 use visuomotor_runtime::phase::Phase;
 use visuomotor_runtime::policy::Decision;
@@ -17,6 +18,8 @@ pub struct Orders<'a> {
     launch: &'a Launch,
     /// What a person asked for when the controller began again last.
     began_by: Option<Request>,
+    /// Whether anybody has asked for motion since.
+    asked: bool,
 }
 
 impl<'a> Orders<'a> {
@@ -24,6 +27,7 @@ impl<'a> Orders<'a> {
         Self {
             launch,
             began_by: None,
+            asked: false,
         }
     }
 
@@ -33,6 +37,7 @@ impl<'a> Orders<'a> {
         if pair.begins_again() {
             self.began_by = request;
         }
+        self.rests_until_asked(pair)?;
         let inward = step.phase == Phase::Inward && last.phase != Phase::Inward;
         demand(
             !inward || self.began_by == Some(Request::Recover),
@@ -65,13 +70,55 @@ impl<'a> Orders<'a> {
                     format!("holding leads {way_m} m further")
                 })
             }
-            Some(Request::Approach(_) | Request::Jog(_) | Request::Hold) => Ok(()),
+            Some(Request::Approach(_) | Request::Jog(_) | Request::Hold)
+                if last.phase.latched().is_none() =>
+            {
+                Ok(())
+            }
             _ if decided || pair.begins_again() => Ok(()),
             _ if matches!(last.phase, Phase::Idle | Phase::Inward) => Ok(()),
             _ => demand(same_goal && same_fingers, "orders", || {
                 format!("nobody asked for {:?}, {:?}", step.goal, fingers(step))
             }),
         }
+    }
+
+    /// Where the controller begins, goal and arm are what is measured, and nothing moves before somebody asks.
+    fn rests_until_asked(&mut self, pair: Pair<'_>) -> Found {
+        let Pair { last, step } = pair;
+        let begins = match last.phase {
+            Phase::Idle => true,
+            Phase::Hold => step.inputs.request == Some(Request::Rearm) && last.is_stopped(),
+            phase => phase.latched().is_some(),
+        };
+        if let (Phase::Hold, true, Some(state)) = (step.phase, begins, step.measured()) {
+            self.asked = false;
+            let pose = self.launch.chain.fk(&state.q);
+            let tool = tcp_pose(&self.launch.T_base_task(), &pose);
+            let off_m = (tool.position_m - step.goal.position_m).amax();
+            let off_rad = (tool.yaw_rad - step.goal.yaw_rad).sin().abs();
+            let fine = off_m <= ROUNDING && off_rad <= ROUNDING;
+            demand(fine || step.command.is_none(), "orders", || {
+                format!(
+                    "{:?} is where it begins, and the tool is at {tool:?}",
+                    step.goal
+                )
+            })?;
+        }
+        // A way inward comes to its end in the hold.
+        self.asked |= step.phase == Phase::Inward;
+        self.asked |= matches!(
+            step.inputs.request,
+            Some(Request::Approach(_) | Request::Jog(_) | Request::StartPolicy)
+        );
+        if let (false, Some((q, ..)), Some((q_last, ..))) = (self.asked, step.command, last.command)
+        {
+            let holds = step.phase == Phase::Hold && last.phase == Phase::Hold && !begins;
+            demand(!holds || q == q_last, "orders", || {
+                "it moves unasked".into()
+            })?;
+        }
+        Ok(())
     }
 
     /// A decision that counts moves the goal by its action, cut to the scale and to where goals may lie.

@@ -74,15 +74,25 @@ impl Tally {
                 || format!("{before} {name} became {after}"),
             )?;
         }
-        let in_motion = matches!(last.phase, Phase::Stopping(_)) && !last.is_stopped();
-        let clears = matches!(
-            step.inputs.request,
-            Some(Request::ClearFault | Request::Recover)
-        );
         let refused = after.refused_requests > before.refused_requests;
-        demand(!(in_motion && clears) || refused, "counters", || {
-            "a stop that was not cleared in motion is not counted".into()
+        demand(refused || !is_refused(pair), "counters", || {
+            let (request, phase) = (step.inputs.request, last.phase);
+            format!("{request:?} in {phase:?} is not refused")
         })
+    }
+}
+
+/// Whether what a person asks must be refused, whatever else this tick brings.
+fn is_refused(pair: Pair<'_>) -> bool {
+    let (phase, moves) = (pair.last.phase, !pair.last.is_stopped());
+    let stops = matches!(phase, Phase::Stopping(_));
+    let is_latched = stops || matches!(phase, Phase::Stopped(_));
+    let is_own = is_latched || matches!(phase, Phase::Ending | Phase::Inward);
+    match pair.step.inputs.request {
+        Some(Request::ClearFault | Request::Recover) => stops && moves,
+        Some(Request::Rearm | Request::SetMode(_)) => is_own || (moves && phase == Phase::Hold),
+        Some(Request::Approach(_) | Request::StartPolicy | Request::Jog(_)) => is_own,
+        _ => false,
     }
 }
 

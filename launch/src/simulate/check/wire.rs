@@ -23,6 +23,13 @@ pub struct Wire {
 impl Wire {
     pub fn check(&mut self, step: &Step<JOINTS>, witness: &Witness) -> Found {
         let inputs = step.inputs;
+        let now = step.due + step.jitter;
+        demand(witness.read_at == now, "wire", || {
+            format!(
+                "the arm was read at {} and stepped at {now}",
+                witness.read_at
+            )
+        })?;
         demand(
             witness
                 .answer
@@ -50,11 +57,8 @@ impl Wire {
                 demand(step.command == Some(sent), "wire", || {
                     format!("{sent:?} was sent and {:?} recorded", step.command)
                 })?;
-                demand(
-                    step.phase != Phase::Stopped(StopCategory::One),
-                    "wire",
-                    || "a stop of category 1 ends under power".into(),
-                )
+                let off = matches!(step.phase, Phase::Idle | Phase::Stopped(StopCategory::One));
+                demand(!off, "wire", || format!("a command in {:?}", step.phase))
             }
             Verdict::Stop(category) => {
                 let latched = step.phase.latched().unwrap_or(StopCategory::Two);
