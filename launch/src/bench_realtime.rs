@@ -30,7 +30,7 @@ struct Findings {
     cpu_latency: bool,
     ours: Contender,
     bare: Contender,
-    /// `null` where it is not installed.
+    /// `null` where it cannot run.
     cyclictest: Option<Contender>,
     /// Of the slices of all rounds together.
     ratios: Ratios,
@@ -74,10 +74,11 @@ pub fn run(args: &BenchRealtimeArgs) -> Result<Grade, CommandError> {
     let directory = Directory::new("bench-realtime")?;
     // Locks the memory: before the load's threads start.
     let dry = DryRun::new(&launch, directory.path(), args.seed)?;
-    let has_cyclictest = slices::has_cyclictest();
-    if !has_cyclictest {
-        tracing::warn!("cyclictest is not installed (Debian: rt-tests): measured without it");
+    let missing = slices::cyclictest_missing();
+    if let Some(why) = missing {
+        tracing::warn!("cyclictest {why}: measured without it");
     }
+    let has_cyclictest = missing.is_none();
     let _load = Load::start(directory.path()).map_err(CommandError::failed)?;
     let contenders = if has_cyclictest { 3.0 } else { 2.0 };
     let rounds = (args.seconds / (contenders * f64::from(args.slice))).max(1.0) as u64;

@@ -215,7 +215,11 @@ Examples:
       Exactly this fault: after 1200 ms, for 400 ms, with the number 7, from which sizes and joints follow.
 
 Every simulation is a function of its seed and its faults. A failure prints the command that repeats it, with the fewest
-and shortest faults that were found to fail alike. Exit code 1 when a seed fails.";
+and shortest faults that were found to fail alike. A kind that does not exist is answered with the names of all.
+
+JSON: seeds, failures [{seed, checker, tick, what, plan, replay (a command)}], faults_injected (simulations in which each
+kind happened), dropped_uncounted (records neither in a file nor counted as lost), ticks, realtime_factor. Exit code 1
+when a seed fails.";
 
 #[cfg(feature = "sim")]
 #[derive(Debug, Args)]
@@ -282,7 +286,8 @@ Examples:
 
 Everything that a tick depended on is in the episode, the launch file and the robot description too. Exit code 1 when a
 tick differs, or when records are missing; JSON: ticks, identical, first_difference {tick, field, recorded, replayed},
-skipped (ticks before the controller's state is known), recorded_by (version and commit).";
+skipped (ticks before the controller's state is known), damage (why the file ends early), recorded_by (version and
+commit), replayed_by.";
 
 #[derive(Debug, Args)]
 #[command(after_help = REPLAY_EXAMPLES)]

@@ -77,6 +77,7 @@ mod wiring;
 use clap::Parser;
 use cli::{BenchCommand, Cli, Command, PolicyCommand};
 use error::{CommandError, Grade};
+use std::io::IsTerminal;
 use std::process::ExitCode;
 use tracing_subscriber::EnvFilter;
 
@@ -86,6 +87,7 @@ fn main() -> ExitCode {
     tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(std::io::stderr)
+        .with_ansi(std::io::stderr().is_terminal())
         .init();
     match dispatch(&cli.command) {
         Ok(grade) => grade.into(),

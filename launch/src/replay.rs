@@ -49,7 +49,10 @@ fn of<const N: usize>(
     path: &Path,
 ) -> Result<Report, InputError> {
     let refused = |problem: String| InputError::file(path, problem);
-    let episode = episode.map_err(|error| refused(error.to_string()))?;
+    let episode = episode.map_err(|error| match error {
+        EpisodeError::File { source, .. } => refused(format!("cannot be read: {source}")),
+        error => refused(error.to_string()),
+    })?;
     let version = episode.header.origin.schema_version;
     if version < 3 {
         return Err(refused(format!(

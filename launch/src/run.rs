@@ -224,7 +224,7 @@ impl fmt::Display for Stats {
         let Quantiles { p50, p99, max, .. } = self.compute_us;
         writeln!(
             f,
-            "         {p50:.0} us of work a tick (p99 {p99:.0}, max {max:.0}), {} allocations, {} faults, {} preemptions",
+            "         {p50:.0} us of work a tick (p99 {p99:.0}, max {max:.0}), {} allocations, {} page faults, {} preemptions",
             self.allocations,
             self.minor_faults + self.major_faults,
             self.involuntary_switches

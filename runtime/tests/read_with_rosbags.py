@@ -25,6 +25,7 @@ TYPES = {
     "/joint_states": "sensor_msgs/msg/JointState",
     "/joint_commands": "sensor_msgs/msg/JointState",
     "/step": "visuomotor_msgs/msg/Step",
+    "/health": "visuomotor_msgs/msg/Health",
     "/camera/image/compressed": "sensor_msgs/msg/CompressedImage",
     "/observation": "visuomotor_msgs/msg/Observation",
     "/tcp": "geometry_msgs/msg/PoseStamped",

@@ -19,6 +19,8 @@ use visuomotor_runtime::realtime::{Granted, Preference, Thread, ThreadPlan};
 
 /// Longest latency that cyclictest tells apart, us.
 const CYCLICTEST_MAX_US: u32 = 100_000;
+/// Locked memory and real-time priority as ours, one quiet thread.
+const RIGHTS: [&str; 6] = ["-m", "-q", "-t", "1", "-p", "80"];
 
 /// What one thread did in a slice, or several together.
 #[derive(Default)]
@@ -149,14 +151,19 @@ fn spin_until(instant: Instant) {
     }
 }
 
-/// Whether it can be asked for its version.
-pub fn has_cyclictest() -> bool {
-    let mut asked = Command::new("cyclictest");
-    asked
-        .arg("--help")
+/// Why cyclictest cannot be measured here, from one cycle of it.
+pub fn cyclictest_missing() -> Option<&'static str> {
+    let mut tried = Command::new("cyclictest");
+    tried
+        .args(RIGHTS)
+        .args(["-l", "1"])
         .stdout(Stdio::null())
         .stderr(Stdio::null());
-    asked.status().is_ok()
+    match tried.status() {
+        Ok(status) if status.success() => None,
+        Ok(_) => Some("is refused its priority or locked memory (`visuomotor doctor` says more)"),
+        Err(_) => Some("is not installed (Debian: rt-tests)"),
+    }
 }
 
 /// What cyclictest writes, as far as it is read here.
@@ -179,7 +186,7 @@ pub fn cyclictest(seconds: u32, launch: &Launch, directory: &Path) -> Result<Sli
     let file = directory.join("cyclictest.json");
     let mut command = Command::new("cyclictest");
     command
-        .args(["-m", "-q", "-t", "1", "-p", "80"])
+        .args(RIGHTS)
         .args(["-i", &launch.control_period().as_micros().to_string()])
         .args(["-D", &seconds.to_string()])
         .args(["-h", &CYCLICTEST_MAX_US.to_string()])

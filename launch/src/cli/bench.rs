@@ -53,8 +53,9 @@ Examples:
 
 It loads the machine itself: a busy thread on every CPU and a writer that syncs a file. In turns, slice by slice: ours, the
 whole control loop, recording everything, with an arm that follows; bare, a loop that sleeps until each deadline and
-computes for as long as the median of ours; cyclictest, where it is installed (Debian's rt-tests). What counts are the
-ratios, since machines are shared. Needs the rights that `visuomotor doctor` lists to say anything about real time.
+computes for as long as the median of ours; cyclictest, where it is installed (Debian's rt-tests) and may have its
+priority. What counts are the ratios, since machines are shared: below 1, ours waits less; - means that the other never
+waited. Needs the rights that `visuomotor doctor` lists to say anything about real time.
 
 Exit code 1 when the control thread allocated.";
 
@@ -65,7 +66,7 @@ pub struct BenchRealtimeArgs {
     /// Launch file whose controller runs.
     #[arg(default_value = "launch/robots/sim_iiwa14.toml")]
     pub launch: PathBuf,
-    /// Of all slices together, s.
+    /// Of all slices together, s; one slice of each is the least.
     #[arg(long, value_name = "S", default_value_t = 60.0, value_parser = super::seconds)]
     pub seconds: f64,
     /// Length of a slice, s.

@@ -14,6 +14,10 @@ Examples:
   visuomotor run launch/robots/sim_iiwa14.toml --seconds 60 --stats -
       For a minute; then the control loop's own figures as JSON.
 
+JSON: quantiles are p50, p99, p999 and max. missed: deadlines that were skipped. Of the control thread: allocations,
+switches, page faults (minor, major), run_delay_us (ready without a CPU), wake_us (lateness), compute_us (own work); of
+the policy: policy_tick_ms, CPU time. first_tick is not in the totals. dropped: records that are not in the files.
+
 Exit code 1 when no episode succeeds or when it was interrupted.";
 
 #[derive(Debug, Args)]

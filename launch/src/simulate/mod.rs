@@ -87,7 +87,10 @@ pub fn run(args: &SimulateArgs) -> Result<Grade, CommandError> {
         output::directory(directory)?;
     }
     let lineage = lineage(&launch).map_err(CommandError::failed)?;
-    let mut report = share(args, &launch, &lineage).map_err(CommandError::failed)?;
+    let mut report = share(args, &launch, &lineage).map_err(|error| match error {
+        SimulationError::Wiring(_) => CommandError::input(error),
+        _ => CommandError::failed(error),
+    })?;
     report.failures.sort_by_key(|failure| failure.seed);
     report.realtime_factor = report.simulated_ns as f64 / report.cpu_ns.max(1) as f64;
     output::report(&report, &report, args.json.as_deref())?;

@@ -10,7 +10,6 @@ use std::io::{self, Write};
 use std::path::Path;
 
 const CPU_LATENCY: &str = "/dev/cpu_dma_latency";
-const CAPABILITIES: &str = "`setcap cap_ipc_lock,cap_sys_nice+ep PROGRAM`";
 
 /// One thing that a loop needs, or that helps it, to be on time.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
@@ -81,10 +80,9 @@ pub fn checks(plan: &ThreadPlan) -> Vec<Check> {
 
 /// Whether all memory can be locked.
 fn memory() -> Result<Check, Check> {
-    let mend = format!(
-        "set `LimitMEMLOCK=infinity` in the systemd unit, or `ulimit -l unlimited`, or give the program CAP_IPC_LOCK \
-         ({CAPABILITIES})"
-    );
+    // No file capabilities: the loader then ignores where the program says that its libraries are.
+    let mend = "set `LimitMEMLOCK=infinity` in the systemd unit, or `@realtime - memlock unlimited` in \
+                /etc/security/limits.d";
     match system::memory_limit() {
         Ok(None) => Ok(Check::good("memory_lock", "all memory can be locked")),
         // The call might pass while the process is small, and a later allocation fails instead.
@@ -167,7 +165,7 @@ pub(super) fn enter_fifo(priority: i32) -> Result<(), Check> {
             format!("SCHED_FIFO priority {priority} is refused ({cause}; RLIMIT_RTPRIO is {limit})"),
             format!(
                 "set `LimitRTPRIO={priority}` in the systemd unit, or `@realtime - rtprio {priority}` in \
-                 /etc/security/limits.d, or give the program CAP_SYS_NICE ({CAPABILITIES})"
+                 /etc/security/limits.d"
             ),
         )
     })
