@@ -255,8 +255,8 @@ impl FromStr for Planned {
         };
         Ok(Self {
             kind: kind.parse()?,
-            from_ms: bounded(from, 1_000_000)?,
-            span_ms: bounded(span, 1_000_000)?,
+            from_ms: bounded(from, 60_000)?,
+            span_ms: bounded(span, 60_000)?,
             number: bounded(number, 999)? as u32,
         })
     }
@@ -324,7 +324,7 @@ mod tests {
             ("camera", "camera-stall"),
             ("camera-stall@1", "KIND@FROM_MS+SPAN_MS:NUMBER"),
             ("camera-stall@1+x:3", "KIND@FROM_MS+SPAN_MS:NUMBER"),
-            ("camera-stall@1+99999999:3", "more than 1000000"),
+            ("camera-stall@1+99999999:3", "more than 60000"),
             (
                 "camera-stall@1+2:3,drive-fault",
                 "no fault is called `camera-stall@1+2:3`",
