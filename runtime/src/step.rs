@@ -82,3 +82,22 @@ pub struct Counters {
     /// Frames that found the writer's queue full.
     pub dropped_frames: u64,
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::episode::samples;
+
+    #[test]
+    fn skipped_deadlines_are_part_of_how_late_a_tick_is() {
+        let period = Duration::from_millis(1);
+        for (missed, late_us) in [(0, 300), (1, 1_300), (1_000, 1_000_300)] {
+            let step = Step {
+                jitter: Duration::from_micros(300),
+                missed,
+                ..samples::step(0)
+            };
+            assert_eq!(step.lateness(period), Duration::from_micros(late_us));
+        }
+    }
+}

@@ -20,6 +20,7 @@ use crate::config::{JOINTS, Launch};
 use nalgebra::SVector;
 use serde::Serialize;
 use visuomotor_runtime::arm::{ArmError, ArmState};
+use visuomotor_runtime::camera::Frame;
 use visuomotor_runtime::clock::Instant;
 use visuomotor_runtime::controller::Request;
 use visuomotor_runtime::safety::{StopCategory, Verdict};
@@ -145,6 +146,23 @@ pub fn end(last: &Step<JOINTS>, witness: &Witness) -> Result<(), Violation> {
         checker,
         tick: last.tick,
         what,
+    })
+}
+
+/// What is wrong with a frame that goes on to the policy after `last`, if anything.
+pub fn frame(last: &Frame, frame: &Frame, now: Instant) -> Option<String> {
+    let image = &frame.image;
+    let bytes = 3 * image.width as usize * image.height as usize;
+    let whole = !image.rgb.is_empty() && image.rgb.len() == bytes;
+    let newer = frame.captured_at > last.captured_at && frame.sequence != last.sequence;
+    let fine = whole && newer && frame.captured_at <= now;
+    (!fine).then(|| {
+        let (number, at) = (frame.sequence, frame.captured_at);
+        format!(
+            "frame {number} of {at}, with {} bytes, after {}",
+            image.rgb.len(),
+            last.captured_at
+        )
     })
 }
 

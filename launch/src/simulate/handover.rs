@@ -2,7 +2,7 @@
 //!
 //! Not responsible for what any of them does.
 
-use super::check::{Checkers, Violation, Witness};
+use super::check::{self, Checkers, Violation, Witness};
 use super::ledger::HandedOver;
 use super::plan::Planned;
 use crate::config::JOINTS;
@@ -88,7 +88,9 @@ impl Exchange<JOINTS> for Link<'_, '_> {
             .position(|stall| stall.contains(SimMono::now()))
         {
             let stall = stalls.swap_remove(due);
-            SimMono::spend(Duration::from_millis(stall.span_ms));
+            // Rarely a whole number of periods.
+            let odd = Duration::from_micros(u64::from(stall.number));
+            SimMono::spend(Duration::from_millis(stall.span_ms) + odd);
             shared.stalled.set(shared.stalled.get() + 1);
         }
     }
@@ -110,6 +112,17 @@ impl FrameExchange for Newest<'_, '_> {
     }
 
     fn publish(&mut self) {
+        let last = self.shared.frame.borrow();
+        let found = check::frame(&last, &self.frame, SimMono::now());
+        if let (Some(what), Some(step)) = (found, self.shared.newest.get()) {
+            let mut violation = self.shared.violation.borrow_mut();
+            violation.get_or_insert(Violation {
+                checker: "frames",
+                tick: step.tick,
+                what,
+            });
+        }
+        drop(last);
         self.shared.events.frame(self.frame.clone());
         self.shared.hand_over(|sent| sent.frames += 1);
         self.shared.frame.borrow_mut().clone_from(&self.frame);

@@ -14,10 +14,10 @@ use visuomotor_runtime::episode::{
 };
 use visuomotor_runtime::step::Step;
 
-/// A quarter of a live session's: a stall of the writer is then felt soon.
+/// Smaller than a live session's: a stall of the writer is then felt soon, by every stream.
 const QUEUES: Queues = Queues {
     steps: 512,
-    events: 64,
+    events: 16,
 };
 
 #[derive(Clone, Default)]

@@ -35,6 +35,17 @@ fn simulated_episodes_replay_exactly_and_without_the_files_that_they_came_from()
         let part = replay(&short, 1);
         assert_eq!(part["first_difference"], Value::Null);
         assert!(part["damage"].is_string() && part["ticks"].as_u64() < report["ticks"].as_u64());
+
+        // One that ends before its robot's description says why that is missing.
+        let robot = bytes.windows(6).position(|window| window == b"<robot");
+        let stub = scratch.write("stub.mcap", &bytes[..robot.expect("attached") + 6]);
+        let output = run("replay {}", &[&stub]);
+        assert_eq!(output.status.code(), Some(2));
+        assert!(
+            stderr(&output).contains("ends early"),
+            "{}",
+            stderr(&output)
+        );
     }
 }
 

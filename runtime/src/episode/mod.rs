@@ -22,7 +22,7 @@ mod reader;
 mod recorder;
 mod records;
 #[cfg(test)]
-mod samples;
+pub(crate) mod samples;
 mod spool;
 mod writer;
 
