@@ -145,6 +145,12 @@ impl StopPlan {
         } else {
             triangle
         };
+        // What brakes already comes to rest by itself: gentler than that it would run through zero and back.
+        let jerk = if a < 0.0 {
+            jerk.max(a * a / (2.0 * v))
+        } else {
+            jerk
+        };
         // Not `clamp`: a duration that is too short gives a negative or undefined jerk, and the limit is meant.
         let least = JERK_SHARE_MIN * bounds.dddq_max;
         let dddq_max = if jerk > 0.0 {
@@ -272,6 +278,26 @@ mod tests {
             let plan = StopPlan::lasting(start, &BOUNDS, duration_s);
             prop_assert!((plan.duration_s() - duration_s).abs() < 1e-9, "{} {duration_s}", plan.duration_s());
             prop_assert!(plan.extent().acceleration_max <= BOUNDS.ddq_max + 1e-9);
+        }
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(64))]
+
+        #[test]
+        fn a_gentler_stop_of_what_brakes_already_does_not_turn_back(
+            a in -15.0..0.0, share in 0.01..1.0, factor in 1.0..30.0, sign in prop::sample::select(vec![-1.0, 1.0]),
+        ) {
+            // At full jerk it would come to rest in time; a share of 1 only just.
+            let v = a * a / (2.0 * BOUNDS.dddq_max * share);
+            let start = JointState { q: 0.0, v: sign * v, a: sign * a };
+            let duration_s = factor * StopPlan::new(start, &BOUNDS).duration_s();
+            let plan = StopPlan::lasting(start, &BOUNDS, duration_s);
+            prop_assert!(plan.duration_s() <= duration_s + 1e-6, "{} {duration_s}", plan.duration_s());
+            for k in 0..=100 {
+                let speed = sign * plan.at(f64::from(k) * 0.01 * plan.duration_s()).v;
+                prop_assert!((-1e-6..=v + 1e-6).contains(&speed), "{speed}");
+            }
         }
     }
 
