@@ -286,7 +286,7 @@ Examples:
 
 Everything that a tick depended on is in the episode, the launch file and the robot description too. Exit code 1 when a
 tick differs, or when records are missing; JSON: ticks, identical, first_difference {tick, field, recorded, replayed},
-skipped (ticks before the controller's state is known), damage (why the file ends early), recorded_by (version and
+skipped (ticks before the controller's state is known), damage (why the file ends early), lost_steps, recorded_by (version and
 commit), replayed_by.";
 
 #[derive(Debug, Args)]

@@ -24,6 +24,8 @@ struct Report {
     skipped: u64,
     /// Why the file is not whole; the ticks before that are replayed.
     damage: Option<String>,
+    /// Steps that the episode itself counts as lost; where that was at its end, no tick is seen to be missing.
+    lost_steps: u64,
     recorded_by: String,
     replayed_by: String,
 }
@@ -65,11 +67,15 @@ fn of<const N: usize>(
         .map_err(|error| refused(error.to_string()))?;
     let replayed = replay(&episode.steps, controller)
         .map_err(|error| refused(because(&episode, error.to_string())))?;
+    let lost_steps = episode.outcome.map_or(0, |(_, lost)| lost.steps);
     let code = &episode.header.code;
     let dirty = if code.git_dirty { " and changes" } else { "" };
     Ok(Report {
         ticks: replayed.ticks,
-        identical: replayed.first_difference.is_none() && episode.damage.is_none(),
+        identical: replayed.first_difference.is_none()
+            && episode.damage.is_none()
+            && lost_steps == 0,
+        lost_steps,
         first_difference: replayed.first_difference,
         skipped: replayed.skipped,
         damage: episode.damage,
@@ -126,6 +132,13 @@ impl fmt::Display for Report {
                 "differs after {} ticks, at tick {tick} in `{field}`:\n  recorded {recorded}\n  replayed {replayed}",
                 self.ticks - 1
             )?,
+        }
+        if self.lost_steps > 0 {
+            writeln!(
+                f,
+                "{} steps were lost when it was recorded",
+                self.lost_steps
+            )?;
         }
         if let Some(damage) = &self.damage {
             writeln!(f, "the file is damaged or ends early: {damage}")?;

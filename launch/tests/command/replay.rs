@@ -102,3 +102,21 @@ fn what_cannot_be_replayed_says_why() {
         assert!(stderr(&output).contains(reason), "{}", stderr(&output));
     }
 }
+
+#[test]
+fn an_episode_that_lost_steps_is_not_called_identical() {
+    let scratch = Scratch::new("replay-lost");
+    let (launch, records) = (
+        crate::scratch::repository().join("launch/robots/sim_iiwa14.toml"),
+        scratch.path("records"),
+    );
+    // The writer stands still until after the last tick: what is missing is missing at the end.
+    let output = run(
+        "simulate {} --seeds 0..1 --faults writer-stall@1000+30000:0 --record {} --json -",
+        &[&launch, &records],
+    );
+    assert!(output.status.code() < Some(2), "{}", stderr(&output));
+    let report = replay(&records.join("00000000.mcap"), 1);
+    assert!(report["lost_steps"].as_u64() > Some(0), "{report}");
+    assert_eq!(report["identical"], false);
+}
