@@ -1,0 +1,1 @@
+//! Episodes of many robots on their way to one place.
