@@ -382,6 +382,17 @@ pub enum SplitChoice {
     Test,
 }
 
+impl SplitChoice {
+    /// As the command line and the episodes call it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Train => "train",
+            Self::Validation => "validation",
+            Self::Test => "test",
+        }
+    }
+}
+
 #[cfg(feature = "sim")]
 impl From<SplitChoice> for visuomotor_drivers::sim::Split {
     fn from(choice: SplitChoice) -> Self {

@@ -209,6 +209,23 @@ impl Default for Watchdogs {
 pub struct Episode {
     /// Where `run` writes its recordings.
     pub dir: PathBuf,
+    /// What the robot is to do, in a person's words: every episode says it, and so do the data sets made of them.
+    #[serde(default)]
+    pub task: String,
+    /// What happens when records of an episode are lost.
+    #[serde(default)]
+    pub on_loss: OnLoss,
+}
+
+/// What a session does when a disk that takes nothing, or a recorder that falls behind, costs records.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum OnLoss {
+    /// Goes on: what is lost is counted in the episode and told.
+    #[default]
+    Continue,
+    /// Stops the arm under control and ends the session.
+    Stop,
 }
 
 impl LaunchFile {
@@ -372,6 +389,13 @@ impl<const N: usize> Launch<N> {
             Some(episode) => Ok(&episode.dir),
             None => Err(self.source.error_in("episode", missing)),
         }
+    }
+
+    /// What the robot is to do, in a person's words; empty where nobody said it.
+    pub fn instruction(&self) -> &str {
+        self.episode
+            .as_ref()
+            .map_or("", |episode| episode.task.as_str())
     }
 
     pub fn control_period(&self) -> Duration {

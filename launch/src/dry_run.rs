@@ -9,7 +9,7 @@ use crate::config::{JOINTS, Launch};
 use crate::error::CommandError;
 use crate::output;
 use crate::policy::{self, PolicyChoice};
-use crate::recording::Lineage;
+use crate::recording::{Lineage, Particulars};
 use crate::session::QUEUES;
 use crate::threads::{self, CameraLink, ControlLink, PolicyLink, PolicyThread, SoFar};
 use crate::wiring;
@@ -194,8 +194,14 @@ impl<'a> DryRun<'a> {
                 .realtime
                 .granted(&thread.map_err(CommandError::failed)?);
             wait(ARMED_AFTER);
+            let particulars = Particulars {
+                seed: self.seed,
+                policy_seed: self.seed,
+                split: "test",
+                objects: None,
+            };
             let (path, header, attachments) =
-                self.lineage.live(&self.directory, self.seed, &granted);
+                self.lineage.live(&self.directory, &particulars, &granted);
             let writer = EpisodeWriter::create(&path, &header, &attachments)
                 .map_err(CommandError::failed)?;
             recorder

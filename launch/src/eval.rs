@@ -9,9 +9,9 @@ use crate::film::{Both, Film};
 use crate::jobs::Outcome;
 use crate::output;
 use crate::policy::{self, OpenPolicy};
-use crate::recording::{Lineage, Recording};
+use crate::recording::{Lineage, Particulars, Recording};
 use crate::report::{Class, EpisodeResult, Report};
-use crate::rig::Rig;
+use crate::rig::{Drawn, Rig};
 use crate::source::InputError;
 use crate::video;
 use std::fs;
@@ -102,7 +102,14 @@ impl Evaluation<'_> {
                 .episode(seed, perturb, &mut self.film)
                 .map_err(CommandError::failed)?,
             Some(directory) => {
-                let mut recording = Recording::simulated(&self.lineage, directory, seed)
+                let drawn = Drawn::of(rig.launch(), seed, perturb).map_err(CommandError::failed)?;
+                let particulars = Particulars {
+                    seed,
+                    policy_seed: drawn.policy_seed,
+                    split: self.args.split.name(),
+                    objects: self.args.objects.as_deref(),
+                };
+                let mut recording = Recording::simulated(&self.lineage, directory, &particulars)
                     .map_err(CommandError::input)?;
                 let observer = &mut Both(&mut self.film, &mut recording);
                 let result = rig

@@ -3,7 +3,7 @@
 //! Not responsible for what a policy is ([`visuomotor_policies`]).
 
 use crate::config::Launch;
-use crate::source::InputError;
+use crate::source::{InputError, Source};
 use std::convert::Infallible;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
@@ -42,6 +42,8 @@ pub struct OpenPolicy {
 #[derive(Clone, Debug)]
 pub struct Identity {
     pub name: String,
+    /// `None` where a policy has none.
+    pub manifest: Option<Source>,
     /// Of the manifest; of the name where there is none.
     pub manifest_sha256: Sha256,
     /// SHA-256 of each model file, by name.
@@ -85,7 +87,8 @@ pub fn open(launch: &Launch, choice: Option<&PolicyChoice>) -> Result<OpenPolicy
     let identity = match config.read_manifest(directory).map_err(refuse)? {
         Some(manifest) => {
             check_fit(launch, &manifest)?;
-            Identity::learned(manifest, config)
+            let path = directory.join(config.manifest.as_deref().unwrap_or(Path::new("")));
+            Identity::learned(manifest, Source::read(&path)?, config)
         }
         None => Identity::scripted(config.kind),
     };
@@ -116,7 +119,13 @@ impl PolicyChoice {
 }
 
 impl Identity {
-    fn learned(manifest: Manifest, config: &PolicyConfig) -> Self {
+    /// Where its manifest was found; empty where it has none.
+    pub fn path(&self) -> String {
+        let manifest = self.manifest.as_ref();
+        manifest.map_or_else(String::new, |source| source.path.display().to_string())
+    }
+
+    fn learned(manifest: Manifest, source: Source, config: &PolicyConfig) -> Self {
         let model = |graph: &GraphSpec| {
             (
                 graph.file.get_ref().display().to_string(),
@@ -133,6 +142,7 @@ impl Identity {
             ]
             .into(),
             name: manifest.name,
+            manifest: Some(source),
         }
     }
 
@@ -140,6 +150,7 @@ impl Identity {
         let name = format!("{kind:?}").to_lowercase();
         Self {
             manifest_sha256: Sha256::of(name.as_bytes()),
+            manifest: None,
             name,
             checkpoints: TextMap::new(),
             settings: TextMap::new(),

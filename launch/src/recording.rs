@@ -14,10 +14,25 @@ use visuomotor_runtime::episode::{
     JointNames, Losses, ObservationRecord, Origin, Outcome, PolicyIdentity, Realtime, Robot,
     SCHEMA_VERSION, Scene, Sha256, TextMap,
 };
+use visuomotor_runtime::follow::POSE_GAIN_PER_S;
+use visuomotor_runtime::kinematics::ik;
 use visuomotor_runtime::observation::Observation;
 use visuomotor_runtime::policy::Decision;
 use visuomotor_runtime::realtime::Granted;
 use visuomotor_runtime::step::Step;
+
+/// What one episode has for itself.
+#[derive(Clone, Copy, Debug)]
+pub struct Particulars<'a> {
+    /// Of the scene.
+    pub seed: u64,
+    /// Given to the policy when the episode begins.
+    pub policy_seed: u64,
+    /// Whose objects.
+    pub split: &'static str,
+    /// Directory of meshes that are there instead of the launch file's objects.
+    pub objects: Option<&'a Path>,
+}
 
 /// What all episodes of one process have in common.
 pub struct Lineage<'a> {
@@ -38,7 +53,13 @@ impl<'a> Lineage<'a> {
         })
     }
 
-    fn header(&self, id: String, clock: Clock, realtime: Option<Realtime>, seed: u64) -> Header {
+    fn header(
+        &self,
+        id: String,
+        clock: Clock,
+        realtime: Option<Realtime>,
+        particulars: &Particulars<'_>,
+    ) -> Header {
         let Launch {
             task,
             action,
@@ -58,6 +79,7 @@ impl<'a> Lineage<'a> {
                 schema_version: SCHEMA_VERSION,
                 id,
                 started_at_utc: String::new(),
+                task: self.launch.instruction().to_owned(),
             },
             code: self.code.clone(),
             robot: Robot {
@@ -72,22 +94,32 @@ impl<'a> Lineage<'a> {
             camera: self.camera(),
             policy: Some(PolicyIdentity {
                 name: self.policy.name.clone(),
+                manifest: self.policy.path(),
                 manifest_sha256: self.policy.manifest_sha256,
-                seed,
+                seed: particulars.policy_seed,
             }),
             checkpoints: self.policy.checkpoints.clone(),
             policy_settings: self.policy.settings.clone(),
-            scene: Some(Scene { seed }),
+            scene: Some(Scene {
+                seed: particulars.seed,
+                split: particulars.split.to_owned(),
+                objects: particulars
+                    .objects
+                    .map_or_else(String::new, |objects| objects.display().to_string()),
+            }),
+            solver: solver(),
+            derivation: None,
         }
     }
 
     /// Header and attachments of an episode in simulated time.
-    pub fn simulated(&self, seed: u64) -> (Header, [Attachment; 2]) {
+    pub fn simulated(&self, particulars: &Particulars<'_>) -> (Header, Vec<Attachment>) {
         let clock = Clock {
             source: ClockSource::Simulated,
             realtime_granted: false,
         };
-        let header = self.header(format!("sim-{seed}"), clock, None, seed);
+        let id = format!("sim-{}", particulars.seed);
+        let header = self.header(id, clock, None, particulars);
         (header, self.attachments())
     }
 
@@ -95,10 +127,11 @@ impl<'a> Lineage<'a> {
     pub fn live(
         &self,
         directory: &Path,
-        seed: u64,
+        particulars: &Particulars<'_>,
         granted: &Granted,
-    ) -> (PathBuf, Header, [Attachment; 2]) {
-        let unix_s = unix_time().as_secs();
+    ) -> (PathBuf, Header, Vec<Attachment>) {
+        let unix = std::time::Duration::from_nanos(unix_time().as_nanos());
+        let started_at = humantime::format_rfc3339_millis(std::time::UNIX_EPOCH + unix);
         let clock = Clock {
             source: ClockSource::Monotonic,
             realtime_granted: granted.memory_locked && granted.fifo,
@@ -111,9 +144,10 @@ impl<'a> Lineage<'a> {
             cpu_latency: granted.cpu_latency,
             missing: granted.missing.join(","),
         };
-        let id = format!("{unix_s}-{seed}");
+        let id = format!("{}-{}", unix.as_secs(), particulars.seed);
         let path = directory.join(format!("{id}.mcap"));
-        let header = self.header(id, clock, Some(realtime), seed);
+        let mut header = self.header(id, clock, Some(realtime), particulars);
+        header.origin.started_at_utc = started_at.to_string();
         (path, header, self.attachments())
     }
 
@@ -130,17 +164,31 @@ impl<'a> Lineage<'a> {
             .collect()
     }
 
-    fn attachments(&self) -> [Attachment; 2] {
+    fn attachments(&self) -> Vec<Attachment> {
         let attachment = |name: &str, media_type: &str, text: &str| Attachment {
             name: name.to_owned(),
             media_type: media_type.to_owned(),
             data: text.as_bytes().to_vec(),
         };
-        [
+        let mut attachments = vec![
             attachment("launch.toml", "application/toml", &self.launch.source.text),
             attachment("robot.urdf", "application/xml", &self.launch.urdf_text),
-        ]
+        ];
+        let manifest = self.policy.manifest.as_ref();
+        attachments.extend(
+            manifest.map(|manifest| attachment("policy.toml", "application/toml", &manifest.text)),
+        );
+        attachments
     }
+}
+
+/// What the code itself fixes in inverse kinematics and in how the reference is followed.
+pub fn solver() -> TextMap {
+    let follower = [("follow.pose_gain_per_s", POSE_GAIN_PER_S)];
+    let constants = ik::constants().chain(follower);
+    constants
+        .map(|(name, value)| (name.to_owned(), value.to_string()))
+        .collect()
 }
 
 /// Writes one simulated episode as it goes by.
@@ -157,10 +205,10 @@ impl Recording {
     pub fn simulated(
         lineage: &Lineage<'_>,
         directory: &Path,
-        seed: u64,
+        particulars: &Particulars<'_>,
     ) -> Result<Self, EpisodeError> {
-        let (header, attachments) = lineage.simulated(seed);
-        let path = directory.join(format!("{seed:08}.mcap"));
+        let (header, attachments) = lineage.simulated(particulars);
+        let path = directory.join(format!("{:08}.mcap", particulars.seed));
         let writer = EpisodeWriter::create(&path, &header, &attachments)?;
         Ok(Self {
             writer,
@@ -210,7 +258,7 @@ impl Observer for Recording {
         let record = ObservationRecord::new(observation, self.now);
         self.note(|writer| {
             writer.frame(observation.frame)?;
-            writer.observation(&record)?;
+            writer.observation(&record, &observation.frame.image)?;
             writer.decision(decision, at)
         });
     }

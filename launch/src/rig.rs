@@ -15,7 +15,7 @@ use rand_xoshiro::Xoshiro256PlusPlus;
 use std::cell::{Cell, RefCell};
 use std::pin::pin;
 use visuomotor_drivers::sim::{
-    self, Judgement, SimArm, SimCamera, SimObserver, Split, View, World,
+    self, Judgement, Latency, SimArm, SimCamera, SimObserver, Split, View, World,
 };
 use visuomotor_policies::explore::Explore;
 use visuomotor_runtime::action::Verb;
@@ -33,6 +33,7 @@ use visuomotor_runtime::policy::{Decision, Policy, PolicyError};
 use visuomotor_runtime::policy_loop::{self, PolicyExchange, Schedule};
 use visuomotor_runtime::safety::{OperatingMode, SafeCommand, StopCategory};
 use visuomotor_runtime::step::Step;
+use visuomotor_runtime::units::JointPositions;
 
 /// When the first decision falls due: the controller has armed itself and the physics have taken a few steps.
 const FIRST_DECISION: Duration = Duration::from_ticks(100_000_000);
@@ -55,6 +56,32 @@ pub trait Observer {
     }
     /// The people's view at the last decision, when the rig was built with one.
     fn viewed(&mut self, _view: &Image) {}
+}
+
+/// What the seed of an episode decides besides its scene.
+#[derive(Clone, Copy, Debug)]
+pub struct Drawn {
+    /// Where the arm starts.
+    pub q: JointPositions<7>,
+    latency: Latency,
+    /// Seed of the push that displaces an object, where there is one.
+    push: Option<u64>,
+    /// Given to the policy.
+    pub policy_seed: u64,
+}
+
+impl Drawn {
+    /// `perturb` is the probability of a push.
+    pub fn of(launch: &Launch, seed: u64, perturb: f64) -> Result<Self, WiringError> {
+        let mut rng = Xoshiro256PlusPlus::seed_from_u64(seed);
+        let start = wiring::draw_start(launch, &mut rng);
+        Ok(Self {
+            q: wiring::start_joints(launch, &start, &mut rng)?,
+            latency: wiring::scene(launch)?.latency.draw(&mut rng),
+            push: (rng.random::<f64>() < perturb).then(|| rng.random()),
+            policy_seed: rng.random(),
+        })
+    }
 }
 
 pub struct Rig<'a> {
@@ -134,6 +161,10 @@ impl<'a> Rig<'a> {
         })
     }
 
+    pub fn launch(&self) -> &'a Launch {
+        self.launch
+    }
+
     /// Share of exploration in the episodes that follow, in [0, 1]; see [`Explore`].
     pub fn explore(&mut self, level: f64) {
         self.policy.set_level(level);
@@ -195,17 +226,18 @@ impl<'a> Rig<'a> {
         observer: &mut dyn Observer,
     ) -> Result<EpisodeResult, WiringError> {
         let wall_start = LinuxMono::now();
-        let mut rng = Xoshiro256PlusPlus::seed_from_u64(seed);
-        let start = wiring::draw_start(self.launch, &mut rng);
-        let q = wiring::start_joints(self.launch, &start, &mut rng)?;
+        let Drawn {
+            q,
+            latency,
+            push,
+            policy_seed,
+        } = Drawn::of(self.launch, seed, perturb)?;
         self.arm.world_mut().place_arm(q.0.into());
         SimMono::reset();
         self.arm.restart(SimMono::EPOCH);
         // A new one, so that every episode begins at the measured pose.
         let mut controller = wiring::controller(self.launch, self.mode)?;
-        let latency = wiring::scene(self.launch)?.latency.draw(&mut rng);
-        let push = (rng.random::<f64>() < perturb).then(|| rng.random::<u64>());
-        self.policy.reset(rng.random());
+        self.policy.reset(policy_seed);
 
         let shared = Shared::default();
         let observer = RefCell::new(observer);

@@ -3,10 +3,10 @@
 //! Responsible for the order of things in a session: start the threads, bring the tool to a start pose, let the policy
 //! play, judge, record, and stop under control on Ctrl-C. Not responsible for the threads' work ([`crate::threads`]).
 
-use crate::config::{JOINTS, Launch};
+use crate::config::{JOINTS, Launch, OnLoss};
 use crate::played::Played;
 use crate::policy::OpenPolicy;
-use crate::recording::Lineage;
+use crate::recording::{Lineage, Particulars};
 use crate::report::EpisodeResult;
 use crate::status::{Status, StatusLine};
 use crate::threads::{
@@ -26,14 +26,14 @@ use visuomotor_runtime::clock::linux::LinuxMono;
 use visuomotor_runtime::clock::{Duration, Instant};
 use visuomotor_runtime::controller::Request;
 use visuomotor_runtime::episode::{
-    Ending, EpisodeError, EpisodeWriter, Losses, Outcome, Queues, Recorder,
+    Condition, Ending, EpisodeError, EpisodeWriter, Losses, Outcome, Queues, Recorder,
 };
 use visuomotor_runtime::handoff::{self, LatestOutput};
 use visuomotor_runtime::health::HealthSummary;
 use visuomotor_runtime::observation::TcpPose;
 use visuomotor_runtime::phase::Phase;
 use visuomotor_runtime::realtime::{NotGranted, Process, Thread, ThreadPlan};
-use visuomotor_runtime::safety::OperatingMode;
+use visuomotor_runtime::safety::{OperatingMode, StopCategory};
 use visuomotor_runtime::step::Step;
 
 /// Rings hold this many values: seconds of requests and decisions, since control reads one of each a tick.
@@ -68,10 +68,22 @@ pub enum SessionError {
     Camera(String),
     #[error("the episode cannot be recorded: {0}")]
     Record(#[from] EpisodeError),
+    #[error(
+        "the arm is stopped because {lost} of the episode are lost{}; `on_loss = \"continue\"` in [episode] goes on and \
+         counts them", because(.trouble.as_deref())
+    )]
+    Lost {
+        lost: Losses,
+        trouble: Option<String>,
+    },
     #[error("a thread of the session ended unexpectedly")]
     ThreadGone,
     #[error("{0}")]
     Io(#[from] std::io::Error),
+}
+
+fn because(trouble: Option<&str>) -> String {
+    trouble.map_or_else(String::new, |trouble| format!(" ({trouble})"))
 }
 
 /// What a person asked for.
@@ -120,6 +132,8 @@ struct Session<'a> {
     status: StatusLine,
     finished: Vec<EpisodeResult>,
     seed: u64,
+    /// Given to the policy when it starts.
+    policy_seed: u64,
     /// The step that was shown last, to measure the rate.
     shown: Option<Step<JOINTS>>,
     realtime: Process,
@@ -244,6 +258,7 @@ pub fn run(
             status: StatusLine::new(quiet),
             finished: Vec::new(),
             seed: 0,
+            policy_seed: 0,
             shown: None,
             realtime,
         };
@@ -338,6 +353,7 @@ impl Session<'_> {
             if k > 0 {
                 start = wiring::draw_start(self.launch, rng);
             }
+            self.policy_seed = rng.random();
             let Some(path) = self.approach(seed, start, interrupted)? else {
                 continue;
             };
@@ -345,7 +361,7 @@ impl Session<'_> {
                 // Only now that the fingers are up: new objects may lie where they were.
                 self.change_scene(seed)?;
             }
-            self.episode(seed, &path, rng.random(), interrupted)?;
+            self.episode(seed, &path, interrupted)?;
         }
         self.request(Request::Hold)?;
         self.wait(SETTLE)
@@ -423,7 +439,14 @@ impl Session<'_> {
     /// Begins a record with the step that was due at `since`.
     fn begin(&mut self, seed: u64, since: Instant) -> Result<PathBuf, SessionError> {
         let granted = self.realtime.granted(&self.thread);
-        let (path, header, attachments) = self.lineage.live(&self.plan.directory, seed, &granted);
+        let particulars = Particulars {
+            seed,
+            policy_seed: self.policy_seed,
+            split: "test",
+            objects: None,
+        };
+        let directory = &self.plan.directory;
+        let (path, header, attachments) = self.lineage.live(directory, &particulars, &granted);
         let writer = EpisodeWriter::create(&path, &header, &attachments)?;
         self.recorder.begin(writer, since)?;
         Ok(path)
@@ -433,14 +456,13 @@ impl Session<'_> {
         &mut self,
         seed: u64,
         path: &Path,
-        policy_seed: u64,
         interrupted: &AtomicBool,
     ) -> Result<(), SessionError> {
         let _span = tracing::info_span!("episode", seed, path = %path.display()).entered();
         let began = LinuxMono::now();
         self.request(Request::StartPolicy)?;
         self.seeds
-            .send(policy_seed)
+            .send(self.policy_seed)
             .map_err(|_| SessionError::ThreadGone)?;
         let mut max_held_m: f64 = 0.0;
         let Some(played) = self.watch(&mut max_held_m, interrupted)? else {
@@ -492,7 +514,24 @@ impl Session<'_> {
             let judgement = self.judge.judge();
             *max_held_m = max_held_m.max(judgement.map_or(0.0, |judged| judged.held_height_m));
             self.show(step);
+            self.heed_losses()?;
         }
+    }
+
+    /// Stops the arm where the launch file wants no motion that is not recorded.
+    fn heed_losses(&mut self) -> Result<(), SessionError> {
+        let on_loss = self.launch.episode.as_ref().map(|episode| episode.on_loss);
+        if on_loss != Some(OnLoss::Stop) {
+            return Ok(());
+        }
+        let Condition { trouble, lost } = self.recorder.condition();
+        if lost == Losses::default() {
+            return Ok(());
+        }
+        self.cancelled.store(true, Ordering::Relaxed);
+        self.request(Request::Stop(StopCategory::Two))?;
+        self.wait(SETTLE)?;
+        Err(SessionError::Lost { lost, trouble })
     }
 
     /// Completes the recording without the policy's word.
@@ -579,6 +618,7 @@ impl Session<'_> {
             counters: step.counters,
             camera: *self.camera.read(),
             lost: self.recorder.dropped(),
+            trouble: self.recorder.condition().trouble,
             fault: step.fault.map(|fault| self.launch.describe(&fault)),
         });
     }

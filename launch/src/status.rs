@@ -32,6 +32,8 @@ pub struct Status {
     pub camera: CameraCounters,
     /// Records that are in no episode, since start.
     pub lost: Losses,
+    /// What the disk says while it takes nothing.
+    pub trouble: Option<String>,
     pub fault: Option<String>,
 }
 
@@ -80,6 +82,9 @@ impl fmt::Display for Status {
             if count > 0 {
                 write!(f, "  {name} {count}")?;
             }
+        }
+        if let Some(trouble) = &self.trouble {
+            write!(f, "  DISK: {trouble}")?;
         }
         let Some(category) = self.phase.latched() else {
             return Ok(());

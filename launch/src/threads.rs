@@ -281,7 +281,9 @@ impl PolicyExchange for PolicyLink {
         self.so_far.played.note(&decision.action, fingers);
         self.progress
             .note(&decision, &observed, self.decisions.push(decision).is_err());
-        self.events.observation(observed);
+        // Still the frame that was looked at: nothing newer is taken before the next look.
+        let image = self.frames.output_buffer().image.clone();
+        self.events.observation(observed, image);
         self.events.decision(DecisionRecord {
             decision,
             decided_at: now,

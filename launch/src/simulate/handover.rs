@@ -162,7 +162,9 @@ impl PolicyExchange for Player<'_, '_> {
         let (Ok(decision), Some(seen)) = (decided, self.seen.take()) else {
             return;
         };
-        self.shared.events.observation(seen);
+        self.shared
+            .events
+            .observation(seen, self.frame.image.clone());
         self.shared.events.decision(DecisionRecord {
             decision,
             decided_at: now,

@@ -42,6 +42,12 @@ impl Write for MemoryDisk {
 }
 
 impl Disk for MemoryDisk {
+    fn truncate(&mut self, length: u64) -> io::Result<()> {
+        let mut disk = self.bytes.lock().unwrap_or_else(PoisonError::into_inner);
+        disk.truncate(length as usize);
+        Ok(())
+    }
+
     fn commit(self: Box<Self>) -> Result<(), EpisodeError> {
         Ok(())
     }

@@ -163,6 +163,7 @@ fn lineage(launch: &Launch) -> std::io::Result<Lineage<'_>> {
     let name = "simulated people and policies";
     let identity = Identity {
         name: name.into(),
+        manifest: None,
         manifest_sha256: Sha256::of(name.as_bytes()),
         checkpoints: TextMap::new(),
         settings: TextMap::new(),

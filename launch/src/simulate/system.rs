@@ -11,7 +11,7 @@ use super::operator::{LOOK, Operator};
 use super::plan::{Kind, Planned};
 use super::policy::{Misbehaving, Thinking};
 use crate::config::{JOINTS, Launch};
-use crate::recording::Lineage;
+use crate::recording::{Lineage, Particulars};
 use crate::wiring::{self, WiringError};
 use rand::{RngExt, SeedableRng};
 use rand_xoshiro::Xoshiro256PlusPlus;
@@ -166,7 +166,12 @@ pub fn simulate(
     let stalls = plan
         .iter()
         .filter(|planned| planned.kind == Kind::ClockJump);
-    let (header, attachments) = lineage.simulated(seed);
+    let (header, attachments) = lineage.simulated(&Particulars {
+        seed,
+        policy_seed: seed,
+        split: "test",
+        objects: None,
+    });
     let (mut ledger, step_sink, events) =
         Ledger::open(&header, &attachments, plan, SimMono::EPOCH)?;
     let shared = Shared {

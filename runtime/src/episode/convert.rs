@@ -4,12 +4,12 @@
 
 use super::inputs;
 use super::messages::{self, Header, JointState, Point, Pose, PoseStamped, Quaternion, Time};
-use super::records::{DecisionRecord, Ending, Losses, ObservationRecord, Outcome};
+use super::records::{Annotation, DecisionRecord, Ending, Losses, ObservationRecord, Outcome};
 use crate::action::{Action, Verb};
 use crate::arm::{ArmState, Fingers};
 use crate::clock::{Duration, Instant};
 use crate::fault::Fault;
-use crate::observation::{GripperObservation, TcpPose};
+use crate::observation::{GripperObservation, TcpPose, TcpVelocity};
 use crate::phase::Phase;
 use crate::policy::Decision;
 use crate::safety::{Intervention, LimitSet, OperatingMode, SafetyReport, StopCategory};
@@ -467,6 +467,81 @@ pub fn from_action(message: &messages::Action) -> Result<DecisionRecord, Convert
             step: message.step,
         },
     })
+}
+
+pub fn annotation(annotation: &Annotation) -> messages::Annotation {
+    messages::Annotation {
+        stamp: time(annotation.said_at),
+        from: time(annotation.from),
+        to: time(annotation.to),
+        label: annotation.label.clone(),
+        note: annotation.note.clone(),
+        author: annotation.author.clone(),
+    }
+}
+
+pub fn from_annotation(message: messages::Annotation) -> Annotation {
+    Annotation {
+        said_at: instant(&message.stamp),
+        from: instant(&message.from),
+        to: instant(&message.to),
+        label: message.label,
+        note: message.note,
+        author: message.author,
+    }
+}
+
+/// What a person asked the tool for; the task frame's axes.
+pub fn operator_twist(at: Instant, velocity: &TcpVelocity) -> messages::TwistStamped {
+    let v = &velocity.linear_m_per_s;
+    messages::TwistStamped {
+        header: messages::Header {
+            stamp: time(at),
+            frame_id: "task".into(),
+        },
+        twist: messages::Twist {
+            linear: messages::Vector3 {
+                x: v.x,
+                y: v.y,
+                z: v.z,
+            },
+            angular: messages::Vector3 {
+                z: velocity.yaw_rad_per_s,
+                ..Default::default()
+            },
+        },
+    }
+}
+
+/// Of a camera without distortion whose optical axis is the picture's centre. `fovy_deg`: vertical field of view; without
+/// it the camera counts as uncalibrated, which zeros say.
+pub fn camera_info(width: u32, height: u32, fovy_deg: Option<f64>) -> messages::CameraInfo {
+    let (w, h) = (f64::from(width), f64::from(height));
+    let (k, p) = match fovy_deg {
+        None => ([0.0; 9], [0.0; 12]),
+        Some(fovy_deg) => {
+            let f = 0.5 * h / (0.5 * fovy_deg.to_radians()).tan();
+            let (cx, cy) = (0.5 * w, 0.5 * h);
+            (
+                [f, 0.0, cx, 0.0, f, cy, 0.0, 0.0, 1.0],
+                [f, 0.0, cx, 0.0, 0.0, f, cy, 0.0, 0.0, 0.0, 1.0, 0.0],
+            )
+        }
+    };
+    messages::CameraInfo {
+        header: messages::Header {
+            frame_id: "camera".into(),
+            ..Default::default()
+        },
+        height,
+        width,
+        distortion_model: "plumb_bob".into(),
+        d: vec![0.0; 5],
+        k,
+        r: [1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 1.0],
+        p,
+        ..Default::default()
+    }
 }
 
 pub fn outcome(outcome: &Outcome, lost: &Losses) -> messages::Outcome {

@@ -1,9 +1,10 @@
-//! A file that has its final name only when it is whole and on the disk.
+//! A file that has its final name only when it is whole and on the disk. While somebody writes it, it is locked: an open
+//! file without a lock was left behind by a program that is no more.
 
 use super::EpisodeError;
 use super::writer::Disk;
-use std::fs::{self, File};
-use std::io::{self, Write};
+use std::fs::{self, File, TryLockError};
+use std::io::{self, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
 /// Written under `NAME.open` until [`EpisodeFile::commit`]; left there if that never comes.
@@ -36,6 +37,8 @@ impl EpisodeFile {
                 source,
             },
         })?;
+        // A file system without locks leaves it to its readers to look whether the file still grows.
+        let _ = file.try_lock();
         Ok(Self {
             file,
             path: path.to_owned(),
@@ -48,7 +51,23 @@ impl EpisodeFile {
     }
 }
 
+/// Whether somebody is writing the file at this moment.
+pub fn is_being_written(path: &Path) -> io::Result<bool> {
+    match File::open(path)?.try_lock_shared() {
+        Ok(()) => Ok(false),
+        Err(TryLockError::WouldBlock) => Ok(true),
+        Err(TryLockError::Error(error)) => Err(error),
+    }
+}
+
 impl Disk for EpisodeFile {
+    fn truncate(&mut self, length: u64) -> io::Result<()> {
+        let result = self.file.set_len(length);
+        self.named(result)?;
+        let end = self.file.seek(SeekFrom::End(0)).map(drop);
+        self.named(end)
+    }
+
     /// Brings everything to the disk, then gives the file its final name.
     fn commit(self: Box<Self>) -> Result<(), EpisodeError> {
         let Self {
@@ -108,7 +127,12 @@ mod tests {
         let mut file = EpisodeFile::create(&path).unwrap();
         file.write_all(b"whole").unwrap();
         assert!(!path.exists() && directory.join("a.mcap.open").exists());
+        let open = directory.join("a.mcap.open");
+        assert!(is_being_written(&open).unwrap());
+        file.truncate(1).unwrap();
+        file.write_all(b"hole").unwrap();
         Box::new(file).commit().unwrap();
+        assert!(!is_being_written(&path).unwrap());
         assert_eq!(fs::read(&path).unwrap(), b"whole");
         assert!(!directory.join("a.mcap.open").exists());
         fs::remove_dir_all(directory).unwrap();

@@ -3,7 +3,7 @@
 //! Responsible for the form of these facts in the file: one MCAP metadata record a topic, values as text. Not
 //! responsible for gathering them: whoever wires the system together knows them.
 
-use super::EpisodeError;
+use super::{EpisodeError, older};
 use sha2::Digest;
 use std::collections::BTreeMap;
 use std::fmt;
@@ -11,7 +11,7 @@ use std::str::FromStr;
 
 /// Version of the layout of topics, messages and metadata. It grows whenever a reader must know the difference; older
 /// versions are still read.
-pub const SCHEMA_VERSION: u32 = 3;
+pub const SCHEMA_VERSION: u32 = 4;
 
 pub type TextMap = BTreeMap<String, String>;
 
@@ -160,6 +160,21 @@ sections! {
         id: String,
         /// Wall-clock time at the start, RFC 3339 in UTC; empty in simulated time, where there is none.
         started_at_utc: String,
+        /// What the robot was to do, in a person's words; empty where nobody said it.
+        task: String,
+    }
+
+    /// Only of an episode that was made of another one.
+    "visuomotor.derivation" Derivation {
+        /// `trimmed`, `recovered` or `imported`.
+        how: String,
+        /// [`Origin::id`] of the parent, or the path of a file that is no episode.
+        parent_id: String,
+        /// Of the parent's bytes.
+        parent_sha256: Sha256,
+        /// First and last nanosecond of the parent's log that is in here.
+        from_ns: u64,
+        to_ns: u64,
     }
 
     /// The program that ran.
@@ -186,6 +201,8 @@ sections! {
 
     "visuomotor.policy" PolicyIdentity {
         name: String,
+        /// Where its manifest was found; empty where it has none.
+        manifest: String,
         manifest_sha256: Sha256,
         /// Given to the policy when the episode began.
         seed: u64,
@@ -194,6 +211,10 @@ sections! {
     /// Only of a simulated episode.
     "visuomotor.scene" Scene {
         seed: u64,
+        /// Whose objects: `train`, `validation` or `test`.
+        split: String,
+        /// Directory of meshes that were taken instead of the launch file's objects; empty for the launch file's.
+        objects: String,
     }
 
     "visuomotor.clock" Clock {
@@ -229,6 +250,7 @@ impl Code {
 }
 
 const CAMERA: &str = "visuomotor.camera";
+const SOLVER: &str = "visuomotor.solver";
 const CHECKPOINTS: &str = "visuomotor.checkpoints";
 const POLICY_SETTINGS: &str = "visuomotor.policy_settings";
 
@@ -242,6 +264,8 @@ pub struct Header {
     pub realtime: Option<Realtime>,
     /// The camera's mount and calibration, in the launch file's words.
     pub camera: TextMap,
+    /// What the code itself fixes in its inverse kinematics, by name; empty in files before version 4.
+    pub solver: TextMap,
     /// `None` when a person drives.
     pub policy: Option<PolicyIdentity>,
     /// SHA-256 of each model file, by name.
@@ -249,11 +273,13 @@ pub struct Header {
     /// How the policy searches for its action (CEM: samples, iterations, elites, spread), in the launch file's words.
     pub policy_settings: TextMap,
     pub scene: Option<Scene>,
+    /// `None` when it was recorded as it is.
+    pub derivation: Option<Derivation>,
 }
 
 impl Header {
     /// The metadata records, by name, in the order in which they are written.
-    pub(super) fn to_records(&self) -> Vec<(&'static str, TextMap)> {
+    pub fn to_records(&self) -> Vec<(&'static str, TextMap)> {
         fn record<S: Section>(section: &S) -> (&'static str, TextMap) {
             (S::RECORD, section.to_map())
         }
@@ -266,7 +292,9 @@ impl Header {
         records.extend(self.realtime.iter().map(record));
         records.extend(self.policy.iter().map(record));
         records.extend(self.scene.iter().map(record));
+        records.extend(self.derivation.iter().map(record));
         records.push((CAMERA, self.camera.clone()));
+        records.push((SOLVER, self.solver.clone()));
         records.push((CHECKPOINTS, self.checkpoints.clone()));
         records.push((POLICY_SETTINGS, self.policy_settings.clone()));
         records
@@ -280,7 +308,8 @@ impl Header {
 
     /// # Errors
     /// Names the record and key that is missing or unreadable.
-    pub(super) fn from_records(records: &BTreeMap<String, TextMap>) -> Result<Self, EpisodeError> {
+    pub fn from_records(records: &BTreeMap<String, TextMap>) -> Result<Self, EpisodeError> {
+        let records = &older::records(records);
         fn optional<S: Section>(
             records: &BTreeMap<String, TextMap>,
         ) -> Result<Option<S>, EpisodeError> {
@@ -308,10 +337,12 @@ impl Header {
             clock: required(records)?,
             realtime: optional(records)?,
             camera: map(CAMERA)?,
+            solver: map(SOLVER)?,
             policy: optional(records)?,
             checkpoints: map(CHECKPOINTS)?,
             policy_settings: map(POLICY_SETTINGS)?,
             scene: optional(records)?,
+            derivation: optional(records)?,
         })
     }
 }

@@ -104,6 +104,57 @@ messages! {
         data: Vec<u8>,
     }
 
+    /// Of the camera that /camera/image/compressed comes from; the mount is in the metadata record `visuomotor.camera`.
+    sensor_msgs/CameraInfo {
+        header: Header,
+        height: u32,
+        width: u32,
+        distortion_model: String,
+        d: Vec<f64>,
+        k: [f64; 9],
+        r: [f64; 9],
+        p: [f64; 12],
+        binning_x: u32,
+        binning_y: u32,
+        roi: RegionOfInterest,
+    }
+
+    sensor_msgs/RegionOfInterest {
+        x_offset: u32,
+        y_offset: u32,
+        height: u32,
+        width: u32,
+        do_rectify: bool,
+    }
+
+    /// What happened, for people to read along.
+    rcl_interfaces/Log {
+        stamp: Time,
+        /// 10 debug, 20 info, 30 warning, 40 error.
+        level: u8,
+        name: String,
+        msg: String,
+        file: String,
+        function: String,
+        line: u32,
+    }
+
+    geometry_msgs/Vector3 {
+        x: f64,
+        y: f64,
+        z: f64,
+    }
+
+    geometry_msgs/Twist {
+        linear: Vector3,
+        angular: Vector3,
+    }
+
+    geometry_msgs/TwistStamped {
+        header: Header,
+        twist: Twist,
+    }
+
     geometry_msgs/Point {
         x: f64,
         y: f64,
@@ -277,6 +328,18 @@ messages! {
         verb: u8,
         /// The policy's estimate that the episode ends in success, in [0, 1]; NaN where it has none.
         q_value: f64,
+    }
+
+    /// What a person says about a span of the episode.
+    visuomotor_msgs/Annotation {
+        /// When it was said.
+        stamp: Time,
+        from: Time,
+        to: Time,
+        /// One word that programs understand, such as success, failure, intervention.
+        label: String,
+        note: String,
+        author: String,
     }
 
     /// How the episode ended, and what its log lost.

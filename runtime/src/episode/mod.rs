@@ -9,7 +9,9 @@
 //! description in attachments. While it is written its name ends in `.mcap.open`.
 
 mod cdr;
+mod chronicle;
 mod convert;
+mod end;
 mod file;
 mod fingerprint;
 mod health;
@@ -18,6 +20,7 @@ mod lineage;
 mod messages;
 mod narrate;
 mod older;
+mod picture;
 mod reader;
 mod recorder;
 mod records;
@@ -26,17 +29,17 @@ pub(crate) mod samples;
 mod spool;
 mod writer;
 
-pub use file::EpisodeFile;
+pub use file::{EpisodeFile, is_being_written};
 pub use fingerprint::Fingerprint;
 pub use lineage::{
-    Clock, ClockSource, Code, Header, JointNames, Origin, PolicyIdentity, Realtime, Robot,
-    SCHEMA_VERSION, Scene, Sha256, TextMap,
+    Clock, ClockSource, Code, Derivation, Header, JointNames, Origin, PolicyIdentity, Realtime,
+    Robot, SCHEMA_VERSION, Scene, Sha256, TextMap,
 };
 pub use reader::Episode;
-pub use recorder::{EventSink, Queues, Recorder, StepSink, Worker};
+pub use recorder::{Condition, EventSink, Queues, Recorder, StepSink, Worker};
 pub use records::{
-    Attachment, DecisionRecord, Ending, FrameRecord, HealthRecord, Losses, ObservationRecord,
-    Outcome,
+    Annotation, Attachment, DecisionRecord, Ending, FrameRecord, HealthRecord, LogRecord, Losses,
+    ObservationRecord, ObservedImage, Outcome,
 };
 pub use writer::{Disk, DiskWriter, EpisodeWriter, Summary};
 
@@ -55,12 +58,23 @@ pub mod topic {
     pub const HEALTH: &str = "/health";
     /// `sensor_msgs/msg/CompressedImage`: JPEG, logged and stamped with the capture time.
     pub const IMAGE: &str = "/camera/image/compressed";
+    /// `sensor_msgs/msg/CameraInfo`: with every frame of [`IMAGE`].
+    pub const CAMERA_INFO: &str = "/camera/camera_info";
+    /// `sensor_msgs/msg/CompressedImage`: PNG, the very pixels that the policy looked at; logged when it looked, stamped
+    /// with the capture time, numbered like the observation.
+    pub const OBSERVED: &str = "/observation/image/compressed";
     /// `visuomotor_msgs/msg/Observation`: at the policy's rate, logged when it was made.
     pub const OBSERVATION: &str = "/observation";
     /// `geometry_msgs/msg/PoseStamped`: the measured pose of each observation again, for viewers.
     pub const TCP: &str = "/tcp";
     /// `visuomotor_msgs/msg/Action`: at the policy's rate, logged when decided.
     pub const ACTION: &str = "/action";
+    /// `geometry_msgs/msg/TwistStamped`: every velocity that a person asked the tool for, task frame.
+    pub const OPERATOR: &str = "/operator/twist";
+    /// `visuomotor_msgs/msg/Annotation`: what a person says about a span of the episode.
+    pub const ANNOTATION: &str = "/annotation";
+    /// `rcl_interfaces/msg/Log`: phases, faults and lost deadlines in words.
+    pub const LOG: &str = "/rosout";
     /// `visuomotor_msgs/msg/Outcome`: once, at the end.
     pub const OUTCOME: &str = "/outcome";
 }

@@ -1,5 +1,7 @@
-//! What older versions of the schema wrote, as messages of the present one.
+//! What older versions of the schema wrote, as messages and metadata of the present one.
 //!
+//! Version 3 did not name the task, the solver, the policy's manifest or whose objects a scene had, nor did it keep what the
+//! policy looked at without loss.
 //! Version 2 did not say what a tick depended on besides the arm's state: such episodes cannot be replayed. Version 1 had
 //! no operating mode and no refused requests, only stops of category 2, and one number for "a stop is latched", whether
 //! the arm still moved or not.
@@ -39,6 +41,26 @@ pub fn step(data: &[u8], metadata: &BTreeMap<String, TextMap>) -> Result<Step, C
         step.latched = CATEGORY_TWO;
     }
     Ok(step)
+}
+
+/// The metadata, with what versions before 4 did not say as what they meant by that.
+pub fn records(records: &BTreeMap<String, TextMap>) -> BTreeMap<String, TextMap> {
+    let mut records = records.clone();
+    if Header::schema_version(&records).is_none_or(|version| version > 3) {
+        return records;
+    }
+    for (record, key, value) in [
+        ("visuomotor.episode", "task", ""),
+        ("visuomotor.policy", "manifest", ""),
+        ("visuomotor.scene", "split", "test"),
+        ("visuomotor.scene", "objects", ""),
+    ] {
+        if let Some(map) = records.get_mut(record) {
+            map.insert(key.into(), value.into());
+        }
+    }
+    records.entry("visuomotor.solver".into()).or_default();
+    records
 }
 
 #[cfg(test)]

@@ -6,7 +6,8 @@ use super::cdr::{self, CdrError};
 use super::convert::{self, ConvertError};
 use super::messages::{self, CompressedImage, JointState};
 use super::records::{
-    Attachment, DecisionRecord, FrameRecord, HealthRecord, Losses, ObservationRecord, Outcome,
+    Annotation, Attachment, DecisionRecord, FrameRecord, HealthRecord, LogRecord, Losses,
+    ObservationRecord, ObservedImage, Outcome,
 };
 use super::{EpisodeError, Header, TextMap, health, older, topic};
 use crate::clock::Instant;
@@ -33,6 +34,10 @@ pub struct Episode<const N: usize> {
     pub observations: Vec<ObservationRecord>,
     pub decisions: Vec<DecisionRecord>,
     pub frames: Vec<FrameRecord>,
+    /// What the policy looked at, one for each observation; none in files before version 4.
+    pub observed: Vec<ObservedImage>,
+    pub annotations: Vec<Annotation>,
+    pub log: Vec<LogRecord>,
     /// `None` when the file ends before it.
     pub outcome: Option<(Outcome, Losses)>,
     /// Why reading stopped before the end; `None` when the file is whole.
@@ -83,6 +88,9 @@ impl<const N: usize> Episode<N> {
             observations: parts.observations,
             decisions: parts.decisions,
             frames: parts.frames,
+            observed: parts.observed,
+            annotations: parts.annotations,
+            log: parts.log,
             outcome: parts.outcome,
             damage,
         })
@@ -103,6 +111,9 @@ struct Parts<const N: usize> {
     observations: Vec<ObservationRecord>,
     decisions: Vec<DecisionRecord>,
     frames: Vec<FrameRecord>,
+    observed: Vec<ObservedImage>,
+    annotations: Vec<Annotation>,
+    log: Vec<LogRecord>,
     outcome: Option<(Outcome, Losses)>,
 }
 
@@ -202,6 +213,26 @@ impl<const N: usize> Parts<N> {
                     jpeg: message.data,
                 });
             }
+            topic::OBSERVED => {
+                let message: CompressedImage = cdr::decode(data)?;
+                self.observed.push(ObservedImage {
+                    observed_at: Instant::from_ticks(header.log_time),
+                    step: header.sequence,
+                    captured_at: convert::instant(&message.header.stamp),
+                    png: message.data,
+                });
+            }
+            topic::ANNOTATION => self
+                .annotations
+                .push(convert::from_annotation(cdr::decode(data)?)),
+            topic::LOG => {
+                let message: messages::Log = cdr::decode(data)?;
+                self.log.push(LogRecord {
+                    at: convert::instant(&message.stamp),
+                    severity: message.level,
+                    text: message.msg,
+                });
+            }
             topic::OUTCOME => {
                 let message: messages::Outcome = cdr::decode(data)?;
                 self.outcome = Some(convert::from_outcome(&message)?);
@@ -273,6 +304,19 @@ mod tests {
             assert!(frame.jpeg.starts_with(&[0xff, 0xd8]) && frame.jpeg.ends_with(&[0xff, 0xd9]));
         }
         assert_eq!(episode.frames.len(), episode.observations.len());
+        for (observed, i) in episode.observed.iter().zip((0..TICKS).step_by(50)) {
+            let record = samples::observation(i);
+            let expected = (record.observed_at, record.step, record.frame_captured_at);
+            let got = (observed.observed_at, observed.step, observed.captured_at);
+            assert_eq!(got, expected);
+            let decoder = png::Decoder::new(Cursor::new(&observed.png));
+            let mut reader = decoder.read_info().unwrap();
+            let mut rgb = vec![0; reader.output_buffer_size().unwrap()];
+            reader.next_frame(&mut rgb).unwrap();
+            assert_eq!(rgb, samples::frame(i).image.rgb);
+        }
+        assert_eq!(episode.observed.len(), episode.observations.len());
+        assert!(!episode.log.is_empty());
     }
 
     #[test]

@@ -5,17 +5,18 @@
 //! the thread's priority, nor for the words of [`super::narrate`].
 
 use super::narrate::Narrator;
-use super::records::{DecisionRecord, Losses, ObservationRecord, Outcome};
+use super::records::{Annotation, DecisionRecord, Losses, ObservationRecord, Outcome};
 use super::{DiskWriter, EpisodeError, Summary};
-use crate::camera::Frame;
+use crate::camera::{Frame, Image};
 use crate::clock::Instant;
 use crate::health::Health;
 use crate::planted::{Bug, is_planted};
 use crate::step::Step;
 use crossbeam::channel::{self, Receiver, RecvTimeoutError, Sender, TrySendError};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
+use tracing::warn;
 
 /// The ring is emptied at least this often; waking the thread from the control loop would be a system call there.
 const DRAIN_PERIOD: std::time::Duration = std::time::Duration::from_millis(10);
@@ -45,6 +46,15 @@ impl Dropped {
             events: self.events.load(Ordering::Relaxed),
         }
     }
+}
+
+/// How the recorder fares with the episode that it is writing.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Condition {
+    /// What the disk says while it takes nothing. What it does not take waits, and costs nothing as long as that fits.
+    pub trouble: Option<String>,
+    /// Records that are lost for good, because a queue was full or too much waited for the disk.
+    pub lost: Losses,
 }
 
 /// What the control loop hands over a tick; in simulated time there is no health.
@@ -81,8 +91,15 @@ impl EventSink {
         self.send(Message::Frame(frame), &self.dropped.frames);
     }
 
-    pub fn observation(&self, record: ObservationRecord) {
-        self.send(Message::Observation(record), &self.dropped.events);
+    /// `image` is what the policy looked at.
+    pub fn observation(&self, record: ObservationRecord, image: Image) {
+        let message = Message::Observation(Box::new((record, image)));
+        self.send(message, &self.dropped.events);
+    }
+
+    /// What a person says about the episode.
+    pub fn annotation(&self, annotation: Annotation) {
+        self.send(Message::Annotation(annotation), &self.dropped.events);
     }
 
     pub fn decision(&self, record: DecisionRecord) {
@@ -101,7 +118,8 @@ impl EventSink {
 
 enum Message {
     Frame(Frame),
-    Observation(ObservationRecord),
+    Observation(Box<(ObservationRecord, Image)>),
+    Annotation(Annotation),
     Decision(DecisionRecord),
     Begin {
         writer: Box<DiskWriter>,
@@ -121,6 +139,7 @@ enum Message {
 pub struct Recorder {
     messages: Sender<Message>,
     dropped: Arc<Dropped>,
+    condition: Arc<Mutex<Condition>>,
     thread: Option<JoinHandle<()>>,
     recording: bool,
 }
@@ -131,12 +150,14 @@ impl Recorder {
     ) -> Result<(Self, StepSink<N>, EventSink), EpisodeError> {
         let (worker, steps, events) = Worker::new(queues);
         let (messages, dropped) = (events.messages.clone(), events.dropped.clone());
+        let condition = worker.condition.clone();
         let thread = thread::Builder::new()
             .name("episode".into())
             .spawn(move || worker.run())?;
         let recorder = Self {
             messages,
             dropped,
+            condition,
             thread: Some(thread),
             recording: false,
         };
@@ -181,6 +202,15 @@ impl Recorder {
         self.dropped.load()
     }
 
+    /// Of the episode that is being recorded; the last one's between two.
+    pub fn condition(&self) -> Condition {
+        // A panic elsewhere leaves a whole value behind.
+        self.condition
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
+    }
+
     fn send(&self, message: Message) -> Result<(), EpisodeError> {
         self.messages
             .send(message)
@@ -203,6 +233,7 @@ pub struct Worker<const N: usize> {
     ring: rtrb::Consumer<Ticked<N>>,
     messages: Receiver<Message>,
     dropped: Arc<Dropped>,
+    condition: Arc<Mutex<Condition>>,
     open: Option<Open>,
     narrator: Narrator,
 }
@@ -228,6 +259,7 @@ impl<const N: usize> Worker<N> {
             ring,
             messages,
             dropped: dropped.clone(),
+            condition: Arc::default(),
             open: None,
             narrator: Narrator::default(),
         };
@@ -269,6 +301,27 @@ impl<const N: usize> Worker<N> {
                 Ok(message) => self.take(message),
             }
             self.drain(None);
+            self.tell();
+        }
+    }
+
+    /// Brings the condition up to date.
+    fn tell(&self) {
+        let Some(open) = &self.open else { return };
+        let now = Condition {
+            trouble: open.writer.trouble().map(str::to_owned),
+            lost: open.lost(self.dropped.load()),
+        };
+        let told = self.condition.lock();
+        let mut told = told.unwrap_or_else(PoisonError::into_inner);
+        if *told != now {
+            if now.trouble.is_some() && told.trouble.is_none() {
+                warn!(
+                    "the disk takes nothing: {}",
+                    now.trouble.as_deref().unwrap_or_default()
+                );
+            }
+            *told = now;
         }
     }
 
@@ -288,8 +341,12 @@ impl<const N: usize> Worker<N> {
                 let _ = reply.send(self.close(&outcome, dropped));
             }
             Message::Frame(frame) => self.write(|w| w.frame(&frame), |lost| &mut lost.frames),
-            Message::Observation(record) => {
-                self.write(|w| w.observation(&record), |lost| &mut lost.events);
+            Message::Observation(observed) => {
+                let (record, image) = &*observed;
+                self.write(|w| w.observation(record, image), |lost| &mut lost.events);
+            }
+            Message::Annotation(annotation) => {
+                self.write(|w| w.annotation(&annotation), |lost| &mut lost.events);
             }
             Message::Decision(record) => self.write(
                 |w| w.decision(&record.decision, record.decided_at),
@@ -307,6 +364,7 @@ impl<const N: usize> Worker<N> {
             unwritten: Losses::default(),
             first_error: None,
         });
+        self.tell();
     }
 
     fn close(&mut self, outcome: &Outcome, dropped: Losses) -> Result<Summary, EpisodeError> {
@@ -361,14 +419,19 @@ impl<const N: usize> Worker<N> {
 }
 
 impl Open {
-    /// `dropped`: counted since start, at the end of the episode.
-    fn finish(self, outcome: &Outcome, dropped: Losses) -> Result<Summary, EpisodeError> {
+    /// `dropped`: counted since start, at this moment.
+    fn lost(&self, dropped: Losses) -> Losses {
         let (before, unwritten) = (self.dropped, self.unwritten);
-        let lost = Losses {
+        Losses {
             steps: dropped.steps - before.steps + unwritten.steps,
             frames: dropped.frames - before.frames + unwritten.frames,
             events: dropped.events - before.events + unwritten.events,
-        };
+        }
+    }
+
+    /// `dropped`: counted since start, at the end of the episode.
+    fn finish(self, outcome: &Outcome, dropped: Losses) -> Result<Summary, EpisodeError> {
+        let lost = self.lost(dropped);
         let closed = self.writer.close(outcome, lost);
         let Some(first) = self.first_error else {
             return closed;
@@ -440,7 +503,8 @@ mod tests {
             (early.end..pushed.end)
                 .for_each(|i| steps.push(&samples::step(i), Some(samples::health(i))));
             events.frame(samples::frame(start));
-            events.observation(samples::observation(start));
+            events.observation(samples::observation(start), samples::frame(start).image);
+            events.annotation(samples::annotation(start));
             events.decision(samples::decision(start));
             let outcome = samples::outcome(at_ms(pushed.end));
             let summary = recorder.finish(outcome).unwrap();
@@ -454,6 +518,7 @@ mod tests {
             let recorded = episode.health.iter().map(|record| record.health);
             assert!(recorded.eq((start..pushed.end).map(samples::health)));
             assert_eq!(episode.observations, [samples::observation(start)]);
+            assert_eq!(episode.annotations, [samples::annotation(start)]);
             assert_eq!(episode.decisions, [samples::decision(start)]);
             assert_eq!(episode.outcome, Some((outcome, Losses::default())));
             assert_eq!(episode.frames.len(), 1);

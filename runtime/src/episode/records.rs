@@ -54,6 +54,36 @@ pub struct FrameRecord {
     pub jpeg: Vec<u8>,
 }
 
+/// The very pixels that the policy looked at: unlike a [`FrameRecord`] they come back bit for bit.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ObservedImage {
+    pub observed_at: Instant,
+    /// The observation that it belongs to.
+    pub step: u32,
+    pub captured_at: Instant,
+    pub png: Vec<u8>,
+}
+
+/// What a person says about a span of the episode.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Annotation {
+    pub said_at: Instant,
+    pub from: Instant,
+    pub to: Instant,
+    /// One word that programs understand, such as `success`, `failure`, `intervention`.
+    pub label: String,
+    pub note: String,
+    pub author: String,
+}
+
+/// A line for people: a phase, a fault, lost deadlines.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LogRecord {
+    pub at: Instant,
+    pub severity: u8,
+    pub text: String,
+}
+
 /// Why an episode ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]

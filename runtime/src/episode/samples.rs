@@ -26,6 +26,7 @@ pub fn header() -> Header {
             schema_version: SCHEMA_VERSION,
             id: "7-0003".into(),
             started_at_utc: String::new(),
+            task: "pick an object".into(),
         },
         code: Code::of_this_build(Sha256::of(b"executable")),
         robot: Robot {
@@ -47,15 +48,28 @@ pub fn header() -> Header {
             cpu_latency: false,
             missing: "cpu_latency,fifo".into(),
         }),
-        camera: map("vertical_fov_deg", "34"),
+        camera: map("fovy_deg", "34"),
+        solver: map("damping_min", "1e-9"),
         policy: Some(PolicyIdentity {
             name: "critic".into(),
+            manifest: "models/critic.toml".into(),
             manifest_sha256: Sha256::of(b"manifest"),
             seed: u64::MAX,
         }),
         checkpoints: map("trunk.onnx", "0".repeat(64).as_str()),
         policy_settings: map("samples", "64"),
-        scene: Some(Scene { seed: 11 }),
+        scene: Some(Scene {
+            seed: 11,
+            split: "test".into(),
+            objects: String::new(),
+        }),
+        derivation: Some(Derivation {
+            how: "trimmed".into(),
+            parent_id: "7-0002".into(),
+            parent_sha256: Sha256::of(b"parent"),
+            from_ns: 1,
+            to_ns: u64::MAX,
+        }),
     }
 }
 
@@ -227,6 +241,17 @@ pub fn observation(i: u64) -> ObservationRecord {
     }
 }
 
+pub fn annotation(i: u64) -> Annotation {
+    Annotation {
+        said_at: at_ms(i + 5),
+        from: at_ms(i),
+        to: at_ms(i + 2),
+        label: "success".into(),
+        note: format!("number {i}"),
+        author: "operator".into(),
+    }
+}
+
 pub fn decision(i: u64) -> DecisionRecord {
     let verb = Verb::ALL[i as usize % 4];
     let action = Action {
@@ -267,7 +292,7 @@ pub fn write<W: std::io::Write>(sink: W, ticks: u64) -> Result<(Summary, W), Epi
         writer.step(&step(i))?;
         if i % 50 == 0 {
             writer.frame(&frame(i))?;
-            writer.observation(&observation(i))?;
+            writer.observation(&observation(i), &frame(i).image)?;
             writer.decision(&decision(i).decision, decision(i).decided_at)?;
         }
     }

@@ -4,18 +4,21 @@
 //! how it reaches the disk is the caller's choice of thread and of [`std::io::Write`]; see [`super::Recorder`].
 
 use super::cdr;
+use super::chronicle::{self, Chronicle};
 use super::convert;
+use super::end;
 use super::file::EpisodeFile;
 use super::messages::{self, CompressedImage, JointState, Message};
-use super::records::{Attachment, Losses, ObservationRecord, Outcome};
+use super::picture;
+use super::records::{Annotation, Attachment, Losses, ObservationRecord, Outcome};
 use super::spool::{Spool, Tap};
 use super::{EpisodeError, Header, health, topic};
-use crate::camera::Frame;
+use crate::camera::{Frame, Image};
 use crate::clock::{Duration, Instant};
+use crate::controller::Request;
 use crate::health::{Health, HealthSummary};
 use crate::policy::Decision;
 use crate::step::Step;
-use jpeg_encoder::ColorType;
 use mcap::records::MessageHeader;
 use std::collections::BTreeMap;
 use std::io::{self, Write};
@@ -23,10 +26,9 @@ use std::path::Path;
 
 /// So many bytes may wait for a disk that takes none; from there on records are refused.
 const PENDING_BYTES_MAX: usize = 32 << 20;
-/// A chunk is closed and written out after this much log time, so a killed program loses no more than that.
-const FLUSH_PERIOD: Duration = Duration::from_ticks(100_000_000);
-/// Of JPEG, 1 to 100. From 90 on the colours keep their full resolution.
-const JPEG_QUALITY: u8 = 90;
+/// A chunk is closed and written out after this much log time. A killed program loses that much and what was on its way to
+/// the writer: together less than 100 ms.
+const FLUSH_PERIOD: Duration = Duration::from_ticks(50_000_000);
 
 /// What is in a finished episode.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -48,6 +50,9 @@ pub struct EpisodeWriter<W: Write> {
     // Kept for their buffers and for what does not change from record to record.
     joint_state: JointState,
     image: CompressedImage,
+    observed: CompressedImage,
+    fovy_deg: Option<f64>,
+    chronicle: Chronicle,
 }
 
 struct Channels {
@@ -56,14 +61,22 @@ struct Channels {
     step: u16,
     health: u16,
     image: u16,
+    camera_info: u16,
     observation: u16,
+    observed: u16,
     tcp: u16,
     action: u16,
+    operator: u16,
+    annotation: u16,
+    log: u16,
     outcome: u16,
 }
 
 /// Where an episode goes, and how it becomes whole there.
 pub trait Disk: Write + Send {
+    /// Takes back all bytes after the first `length`, to make room for the end.
+    fn truncate(&mut self, length: u64) -> io::Result<()>;
+
     /// Everything was written: brings it to the disk under its name.
     fn commit(self: Box<Self>) -> Result<(), EpisodeError>;
 }
@@ -82,10 +95,38 @@ impl DiskWriter {
     }
 
     /// Ends the episode and returns when it is on the disk under its name.
-    pub fn close(self, outcome: &Outcome, lost: Losses) -> Result<Summary, EpisodeError> {
-        let (summary, disk) = self.finish(outcome, lost)?;
-        disk.commit()?;
-        Ok(summary)
+    ///
+    /// # Errors
+    /// [`EpisodeError::Incomplete`] when the disk does not take the end. The file then keeps its open name, and gives up its
+    /// last whole chunk where that makes room to say what is lost.
+    pub fn close(mut self, outcome: &Outcome, lost: Losses) -> Result<Summary, EpisodeError> {
+        let summary = Summary {
+            lost,
+            ..self.summary
+        };
+        let Err(first) = self.end(outcome, &lost) else {
+            let disk = self.log.spool.into_sink();
+            disk.ok_or_else(sink_is_taken)?.commit()?;
+            return Ok(summary);
+        };
+        let unsaid = self.log.on_disk();
+        let marks = std::mem::take(&mut self.log.marks);
+        let taken = self.log.spool.taken();
+        let mut disk = self.log.spool.into_sink().ok_or_else(sink_is_taken)?;
+        let mut marks = marks.iter().rev().filter(|(end, _)| *end <= taken);
+        let said = marks.find_map(|(end, whole)| {
+            let lost = summary.beyond(whole);
+            let tail = end::without_index(self.channels.outcome, outcome, &lost);
+            let written = disk
+                .truncate(*end)
+                .and_then(|()| disk.write_all(&tail))
+                .and_then(|()| disk.flush());
+            written.is_ok().then_some(lost)
+        });
+        Err(EpisodeError::Incomplete {
+            lost: said.unwrap_or_else(|| summary.beyond(&unsaid)),
+            first: Box::new(first),
+        })
     }
 }
 
@@ -115,17 +156,7 @@ impl<W: Write> EpisodeWriter<W> {
                 data: attachment.data.as_slice().into(),
             })?;
         }
-        let channels = Channels {
-            joint_states: add_channel::<JointState>(&mut mcap, topic::JOINT_STATES)?,
-            joint_commands: add_channel::<JointState>(&mut mcap, topic::JOINT_COMMANDS)?,
-            step: add_channel::<messages::Step>(&mut mcap, topic::STEP)?,
-            health: add_channel::<messages::Health>(&mut mcap, topic::HEALTH)?,
-            image: add_channel::<CompressedImage>(&mut mcap, topic::IMAGE)?,
-            observation: add_channel::<messages::Observation>(&mut mcap, topic::OBSERVATION)?,
-            tcp: add_channel::<messages::PoseStamped>(&mut mcap, topic::TCP)?,
-            action: add_channel::<messages::Action>(&mut mcap, topic::ACTION)?,
-            outcome: add_channel::<messages::Outcome>(&mut mcap, topic::OUTCOME)?,
-        };
+        let channels = Channels::of(&mut mcap)?;
         mcap.flush()?;
         let mut log = Log {
             mcap,
@@ -133,13 +164,20 @@ impl<W: Write> EpisodeWriter<W> {
             buffer: Vec::new(),
             flushed_at: None,
             marks: Vec::new(),
+            trouble: None,
         };
         log.spool.carry()?;
+        log.marks.push((log.spool.length(), Summary::default()));
         let names = header.robot.joint_names.0.clone();
-        let camera = messages::Header {
-            frame_id: "camera".into(),
-            ..Default::default()
+        let image = |format: &str| CompressedImage {
+            header: messages::Header {
+                frame_id: "camera".into(),
+                ..Default::default()
+            },
+            format: format.into(),
+            data: Vec::new(),
         };
+        let fovy_deg = header.camera.get("fovy_deg");
         Ok(Self {
             log,
             channels,
@@ -150,11 +188,10 @@ impl<W: Write> EpisodeWriter<W> {
                 name: names,
                 ..Default::default()
             },
-            image: CompressedImage {
-                header: camera,
-                format: "jpeg".into(),
-                data: Vec::new(),
-            },
+            image: image("jpeg"),
+            observed: image("png"),
+            fovy_deg: fovy_deg.and_then(|fovy| fovy.parse().ok()),
+            chronicle: Chronicle::default(),
         })
     }
 
@@ -207,6 +244,14 @@ impl<W: Write> EpisodeWriter<W> {
             self.log
                 .put(self.channels.joint_commands, sequence, at, joints)?;
         }
+        if let Some(Request::Jog(velocity)) = &step.inputs.request {
+            let twist = convert::operator_twist(at, velocity);
+            self.log.put(self.channels.operator, sequence, at, &twist)?;
+        }
+        for (severity, line) in self.chronicle.changes(step) {
+            let message = chronicle::message(at, severity, line);
+            self.log.put(self.channels.log, sequence, at, &message)?;
+        }
         // Last, so that a step in a file that ends early is there with all of its parts or not at all.
         self.log
             .put(self.channels.step, sequence, at, &convert::step(step))?;
@@ -214,19 +259,32 @@ impl<W: Write> EpisodeWriter<W> {
         Ok(())
     }
 
-    pub fn observation(&mut self, record: &ObservationRecord) -> Result<(), EpisodeError> {
+    /// What the policy looked at, `image` without loss.
+    pub fn observation(
+        &mut self,
+        record: &ObservationRecord,
+        image: &Image,
+    ) -> Result<(), EpisodeError> {
         let (at, gripper) = (record.observed_at, &record.gripper);
         self.log.flush_when_due(at, self.summary)?;
+        picture::png(image, &mut self.observed.data)?;
+        self.observed.header.stamp = convert::time(record.frame_captured_at);
         let pose = convert::pose_stamped(gripper.sampled_at, &gripper.measured);
-        self.log.put(
-            self.channels.observation,
-            record.step,
-            at,
-            &convert::observation(record),
-        )?;
-        self.log.put(self.channels.tcp, record.step, at, &pose)?;
+        let message = convert::observation(record);
+        let (channels, step) = (&self.channels, record.step);
+        self.log.put(channels.observed, step, at, &self.observed)?;
+        self.log.put(channels.observation, step, at, &message)?;
+        self.log.put(channels.tcp, step, at, &pose)?;
         self.summary.observations += 1;
         Ok(())
+    }
+
+    /// What a person says about a span of the episode.
+    pub fn annotation(&mut self, annotation: &Annotation) -> Result<(), EpisodeError> {
+        self.log.flush_when_due(annotation.said_at, self.summary)?;
+        let message = convert::annotation(annotation);
+        self.log
+            .put(self.channels.annotation, 0, annotation.said_at, &message)
     }
 
     pub fn decision(
@@ -245,26 +303,15 @@ impl<W: Write> EpisodeWriter<W> {
     /// Compresses the frame, which takes milliseconds.
     pub fn frame(&mut self, frame: &Frame) -> Result<(), EpisodeError> {
         self.log.flush_when_due(frame.captured_at, self.summary)?;
-        let (width, height) = (frame.image.width, frame.image.height);
-        let error = |reason: String| EpisodeError::Image {
-            width,
-            height,
-            reason,
-        };
-        let (Ok(columns), Ok(rows)) = (u16::try_from(width), u16::try_from(height)) else {
-            return Err(error("JPEG has at most 65535 pixels a side".into()));
-        };
-        self.image.data.clear();
-        jpeg_encoder::Encoder::new(&mut self.image.data, JPEG_QUALITY)
-            .encode(&frame.image.rgb, columns, rows, ColorType::Rgb)
-            .map_err(|e| error(e.to_string()))?;
+        picture::jpeg(&frame.image, &mut self.image.data)?;
         self.image.header.stamp = convert::time(frame.captured_at);
-        self.log.put(
-            self.channels.image,
-            frame.sequence as u32,
-            frame.captured_at,
-            &self.image,
-        )?;
+        let (sequence, at) = (frame.sequence as u32, frame.captured_at);
+        let mut info = convert::camera_info(frame.image.width, frame.image.height, self.fovy_deg);
+        info.header.stamp = self.image.header.stamp.clone();
+        self.log
+            .put(self.channels.camera_info, sequence, at, &info)?;
+        self.log
+            .put(self.channels.image, sequence, at, &self.image)?;
         self.summary.frames += 1;
         Ok(())
     }
@@ -288,8 +335,12 @@ impl<W: Write> EpisodeWriter<W> {
             }
         }
         let sink = self.log.spool.into_sink();
-        let gone = io::Error::other("the sink was taken");
-        Ok((summary, sink.ok_or(gone)?))
+        Ok((summary, sink.ok_or_else(sink_is_taken)?))
+    }
+
+    /// Why the disk takes nothing at present; what it does not take waits, up to a limit.
+    pub fn trouble(&self) -> Option<&str> {
+        self.log.trouble.as_deref()
     }
 
     fn end(&mut self, outcome: &Outcome, lost: &Losses) -> Result<(), EpisodeError> {
@@ -307,6 +358,10 @@ impl<W: Write> EpisodeWriter<W> {
     }
 }
 
+fn sink_is_taken() -> io::Error {
+    io::Error::other("the sink was taken")
+}
+
 impl Summary {
     /// What is in this one and not in `whole`, as losses.
     fn beyond(&self, whole: &Summary) -> Losses {
@@ -316,6 +371,27 @@ impl Summary {
             frames: self.lost.frames + self.frames - whole.frames,
             events: self.lost.events + events(self) - events(whole),
         }
+    }
+}
+
+impl Channels {
+    fn of(mcap: &mut mcap::Writer<Tap>) -> Result<Self, EpisodeError> {
+        Ok(Self {
+            joint_states: add_channel::<JointState>(mcap, topic::JOINT_STATES)?,
+            joint_commands: add_channel::<JointState>(mcap, topic::JOINT_COMMANDS)?,
+            step: add_channel::<messages::Step>(mcap, topic::STEP)?,
+            health: add_channel::<messages::Health>(mcap, topic::HEALTH)?,
+            image: add_channel::<CompressedImage>(mcap, topic::IMAGE)?,
+            camera_info: add_channel::<messages::CameraInfo>(mcap, topic::CAMERA_INFO)?,
+            observation: add_channel::<messages::Observation>(mcap, topic::OBSERVATION)?,
+            observed: add_channel::<CompressedImage>(mcap, topic::OBSERVED)?,
+            tcp: add_channel::<messages::PoseStamped>(mcap, topic::TCP)?,
+            action: add_channel::<messages::Action>(mcap, topic::ACTION)?,
+            operator: add_channel::<messages::TwistStamped>(mcap, topic::OPERATOR)?,
+            annotation: add_channel::<messages::Annotation>(mcap, topic::ANNOTATION)?,
+            log: add_channel::<messages::Log>(mcap, topic::LOG)?,
+            outcome: add_channel::<messages::Outcome>(mcap, topic::OUTCOME)?,
+        })
     }
 }
 
@@ -334,8 +410,10 @@ struct Log<W: Write> {
     spool: Spool<W>,
     buffer: Vec<u8>,
     flushed_at: Option<Instant>,
-    /// After which byte of the file which records are whole; the newest that the disk has, and those after it.
+    /// After which byte of the file which records are whole; the two newest that the disk has, and those after them.
     marks: Vec<(u64, Summary)>,
+    /// What the disk said when it took nothing the last time.
+    trouble: Option<String>,
 }
 
 impl<W: Write> Log<W> {
@@ -372,10 +450,10 @@ impl<W: Write> Log<W> {
         self.flushed_at = Some(now);
         self.mcap.flush()?;
         self.marks.push((self.spool.length(), whole));
-        let _ = self.spool.carry();
+        self.trouble = self.spool.carry().err().map(|error| error.to_string());
         let taken = self.spool.taken();
         let on_disk = self.marks.iter().rposition(|(end, _)| *end <= taken);
-        self.marks.drain(..on_disk.unwrap_or(0));
+        self.marks.drain(..on_disk.unwrap_or(0).saturating_sub(1));
         Ok(())
     }
 
@@ -390,7 +468,7 @@ impl<W: Write> Log<W> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::episode::samples;
+    use crate::episode::{DecisionRecord, samples};
     use std::io::Cursor;
 
     #[test]
@@ -425,7 +503,7 @@ mod tests {
                 statistics.attachment_count,
                 statistics.metadata_count
             ),
-            (9, 1, 10)
+            (14, 1, 12)
         );
         assert!(
             statistics.chunk_count >= 3,
@@ -554,6 +632,79 @@ mod tests {
                 }
                 Err(error) => panic!("{error}"),
             }
+        }
+    }
+
+    /// A disk of so many bytes, which truncation gives back.
+    #[derive(Clone)]
+    struct Small(std::sync::Arc<std::sync::Mutex<Vec<u8>>>, usize);
+
+    impl Write for Small {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            let mut disk = self.0.lock().unwrap();
+            let room = self.1.saturating_sub(disk.len()).min(bytes.len());
+            disk.extend_from_slice(&bytes[..room]);
+            match room {
+                0 if !bytes.is_empty() => Err(io::ErrorKind::StorageFull.into()),
+                _ => Ok(room),
+            }
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    impl Disk for Small {
+        fn truncate(&mut self, length: u64) -> io::Result<()> {
+            self.0.lock().unwrap().truncate(length as usize);
+            Ok(())
+        }
+
+        fn commit(self: Box<Self>) -> Result<(), EpisodeError> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn a_disk_that_stays_full_holds_the_count_of_what_is_lost() {
+        let whole = samples::write(Cursor::new(Vec::new()), 400).unwrap().1;
+        let length = whole.into_inner().len();
+        let header = samples::write(Cursor::new(Vec::new()), 0).unwrap().1;
+        for capacity in (header.into_inner().len()..length - 1).step_by(1013) {
+            let disk = Small(Default::default(), capacity);
+            let boxed: Box<dyn Disk> = Box::new(disk.clone());
+            let mut writer =
+                EpisodeWriter::new(boxed, &samples::header(), &samples::attachments()).unwrap();
+            for i in 0..400 {
+                writer.step(&samples::step(i)).unwrap();
+                if i % 50 == 0 {
+                    writer.frame(&samples::frame(i)).unwrap();
+                    let (record, image) = (samples::observation(i), samples::frame(i).image);
+                    writer.observation(&record, &image).unwrap();
+                    let DecisionRecord {
+                        decision,
+                        decided_at,
+                    } = samples::decision(i);
+                    writer.decision(&decision, decided_at).unwrap();
+                }
+            }
+            let closed = writer.close(&samples::outcome(samples::at_ms(400)), samples::LOST);
+            let Err(EpisodeError::Incomplete { lost, .. }) = closed else {
+                panic!("{capacity} of {length} bytes: {closed:?}");
+            };
+            let file = disk.0.lock().unwrap().clone();
+            let episode = crate::episode::Episode::<7>::read(&file[..]).unwrap();
+            assert_eq!(episode.damage, None, "{capacity} of {length} bytes");
+            let steps = episode.steps.len() as u64;
+            assert!(episode.steps.into_iter().eq((0..steps).map(samples::step)));
+            let events = (episode.observations.len() + episode.decisions.len()) as u64;
+            let expected = Losses {
+                steps: samples::LOST.steps + 400 - steps,
+                frames: samples::LOST.frames + 8 - episode.frames.len() as u64,
+                events: samples::LOST.events + 16 - events,
+            };
+            assert_eq!((lost, episode.outcome.unwrap().1), (expected, expected));
         }
     }
 

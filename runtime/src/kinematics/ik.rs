@@ -116,6 +116,18 @@ const ITERATIONS_MAX: usize = 60;
 const DAMPING_MIN: f64 = 1e-6;
 const STEP_MAX_RAD: f64 = 0.8;
 
+/// What the code fixes in both solvers, by name.
+pub fn constants() -> impl Iterator<Item = (&'static str, f64)> {
+    let pose = [
+        ("pose.position_tolerance_m", POSITION_TOLERANCE_M),
+        ("pose.rotation_tolerance_rad", ROTATION_TOLERANCE_RAD),
+        ("pose.iterations_max", ITERATIONS_MAX as f64),
+        ("pose.damping_min", DAMPING_MIN),
+        ("pose.step_max_rad", STEP_MAX_RAD),
+    ];
+    super::inverse::constants().into_iter().chain(pose)
+}
+
 /// Joint positions within `limits` whose tool pose is `goal`, near `seed` when that converges. With fewer than six
 /// joints, those at the goal's position that leave least of its rotation.
 ///

@@ -45,6 +45,19 @@ const ROTATION: Damping = Damping {
     most: 1e-1,
 };
 
+/// The constants above, by name: they are baked into whatever the arm does, and so into its episodes.
+pub(super) fn constants() -> [(&'static str, f64); 7] {
+    [
+        ("inverse.damping_min", DAMPING_MIN),
+        ("inverse.pose.pivot_min", POSE.pivot_min),
+        ("inverse.pose.damping_most", POSE.most),
+        ("inverse.position.pivot_min", POSITION.pivot_min),
+        ("inverse.position.damping_most", POSITION.most),
+        ("inverse.rotation.pivot_min", ROTATION.pivot_min),
+        ("inverse.rotation.damping_most", ROTATION.most),
+    ]
+}
+
 // A box would allocate in every tick.
 #[expect(clippy::large_enum_variant)]
 pub(super) enum Inverse<const N: usize> {
