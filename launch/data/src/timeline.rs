@@ -238,7 +238,7 @@ mod tests {
         assert!(timeline.attached("launch.toml").is_some() && timeline.attached("x").is_none());
 
         let mut header = crate::staged::header();
-        for joints in [5, 6] {
+        for joints in [6, 5] {
             header.robot.joint_names.0.truncate(joints);
             let file = Stage {
                 header: header.clone(),
