@@ -4,9 +4,11 @@
 
 mod bench;
 mod live;
+mod mend;
 
 pub use bench::*;
 pub use live::{DoctorArgs, RunArgs};
+pub use mend::RecoverArgs;
 
 use crate::policy::PolicyChoice;
 use clap::{Args, Parser, Subcommand, ValueEnum};
@@ -51,6 +53,8 @@ pub enum Command {
     Simulate(SimulateArgs),
     /// Feed a recorded episode to the controller and demand the same answers, bit for bit.
     Replay(ReplayArgs),
+    /// Make an episode of what a killed program left behind, or of what damage has spared.
+    Recover(RecoverArgs),
     /// Inspect policies.
     #[command(subcommand)]
     Policy(PolicyCommand),
@@ -492,6 +496,7 @@ mod tests {
             EXAMPLES,
             live::RUN_EXAMPLES,
             live::DOCTOR_EXAMPLES,
+            mend::RECOVER_EXAMPLES,
             EVAL_EXAMPLES,
             BIN_EXAMPLES,
             COLLECT_EXAMPLES,

@@ -52,6 +52,7 @@ mod progress;
 mod quantiles;
 #[cfg(feature = "sim")]
 mod recording;
+mod recover;
 mod replay;
 #[cfg(feature = "sim")]
 mod report;
@@ -109,6 +110,7 @@ fn dispatch(command: &Command) -> Result<Grade, CommandError> {
         Command::Policy(PolicyCommand::Check(args)) => policy_check::run(args),
         Command::Simulate(args) => simulate::run(args),
         Command::Replay(args) => replay::run(args),
+        Command::Recover(args) => recover::run(args),
         Command::FuzzSafety(args) => fuzz::run(args),
         Command::Bench(BenchCommand::Realtime(args)) => bench_realtime::run(args),
         Command::Bench(BenchCommand::Handoff(args)) => bench_handoff::run(args),
@@ -129,6 +131,7 @@ fn dispatch(command: &Command) -> Result<Grade, CommandError> {
         Command::CollectSim(args) => (&args.launch, &args.policy),
         Command::Policy(PolicyCommand::Check(args)) => return policy_check::run(args),
         Command::Replay(args) => return replay::run(args),
+        Command::Recover(args) => return recover::run(args),
         Command::FuzzSafety(args) => return fuzz::run(args),
         Command::Bench(BenchCommand::Tick(args)) => return bench_tick::run(args),
         Command::Bench(BenchCommand::Ik(args)) => return bench_ik::run(args),
