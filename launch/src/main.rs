@@ -13,9 +13,13 @@ mod batch;
 #[cfg(feature = "sim")]
 mod bench_handoff;
 mod bench_ik;
+#[cfg(feature = "sim")]
+mod bench_kill;
 mod bench_reach;
 #[cfg(feature = "sim")]
 mod bench_realtime;
+#[cfg(feature = "sim")]
+mod bench_record;
 mod bench_tick;
 #[cfg(feature = "sim")]
 mod bin;
@@ -114,6 +118,8 @@ fn dispatch(command: &Command) -> Result<Grade, CommandError> {
         Command::FuzzSafety(args) => fuzz::run(args),
         Command::Bench(BenchCommand::Realtime(args)) => bench_realtime::run(args),
         Command::Bench(BenchCommand::Handoff(args)) => bench_handoff::run(args),
+        Command::Bench(BenchCommand::Record(args)) => bench_record::run(args),
+        Command::Bench(BenchCommand::Kill(args)) => bench_kill::run(args),
         Command::Bench(BenchCommand::Tick(args)) => bench_tick::run(args),
         Command::Bench(BenchCommand::Ik(args)) => bench_ik::run(args),
         Command::Bench(BenchCommand::Reach(args)) => bench_reach::run(args),

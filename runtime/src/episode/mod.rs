@@ -38,6 +38,7 @@ pub use lineage::{
     Clock, ClockSource, Code, Derivation, Header, JointNames, Origin, PolicyIdentity, Realtime,
     Robot, SCHEMA_VERSION, Scene, Sha256, TextMap,
 };
+pub use picture::jpeg;
 pub use reader::Episode;
 pub use recorder::{Condition, EventSink, Queues, Recorder, StepSink, Worker};
 pub use records::{
