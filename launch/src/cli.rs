@@ -5,10 +5,12 @@
 mod bench;
 mod live;
 mod mend;
+mod verify;
 
 pub use bench::*;
 pub use live::{DoctorArgs, RunArgs};
 pub use mend::RecoverArgs;
+pub use verify::VerifyArgs;
 
 use crate::policy::PolicyChoice;
 use clap::{Args, Parser, Subcommand, ValueEnum};
@@ -53,6 +55,8 @@ pub enum Command {
     Simulate(SimulateArgs),
     /// Feed a recorded episode to the controller and demand the same answers, bit for bit.
     Replay(ReplayArgs),
+    /// Put recorded episodes through today's controller and policy, and name what explains a difference.
+    Verify(VerifyArgs),
     /// Make an episode of what a killed program left behind, or of what damage has spared.
     Recover(RecoverArgs),
     /// Inspect policies.
@@ -497,6 +501,7 @@ mod tests {
             live::RUN_EXAMPLES,
             live::DOCTOR_EXAMPLES,
             mend::RECOVER_EXAMPLES,
+            verify::VERIFY_EXAMPLES,
             EVAL_EXAMPLES,
             BIN_EXAMPLES,
             COLLECT_EXAMPLES,

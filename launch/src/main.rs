@@ -8,6 +8,7 @@
 
 mod allocations;
 mod any_arm;
+mod baked;
 #[cfg(feature = "sim")]
 mod batch;
 #[cfg(feature = "sim")]
@@ -54,6 +55,7 @@ mod policy_check;
 #[cfg(feature = "sim")]
 mod progress;
 mod quantiles;
+mod recorded;
 #[cfg(feature = "sim")]
 mod recording;
 mod recover;
@@ -75,6 +77,7 @@ mod status;
 mod system_calls;
 #[cfg(feature = "sim")]
 mod threads;
+mod verify;
 #[cfg(feature = "sim")]
 mod video;
 mod wiring;
@@ -115,6 +118,7 @@ fn dispatch(command: &Command) -> Result<Grade, CommandError> {
         Command::Simulate(args) => simulate::run(args),
         Command::Replay(args) => replay::run(args),
         Command::Recover(args) => recover::run(args),
+        Command::Verify(args) => verify::run(args),
         Command::FuzzSafety(args) => fuzz::run(args),
         Command::Bench(BenchCommand::Realtime(args)) => bench_realtime::run(args),
         Command::Bench(BenchCommand::Handoff(args)) => bench_handoff::run(args),
@@ -138,6 +142,7 @@ fn dispatch(command: &Command) -> Result<Grade, CommandError> {
         Command::Policy(PolicyCommand::Check(args)) => return policy_check::run(args),
         Command::Replay(args) => return replay::run(args),
         Command::Recover(args) => return recover::run(args),
+        Command::Verify(args) => return verify::run(args),
         Command::FuzzSafety(args) => return fuzz::run(args),
         Command::Bench(BenchCommand::Tick(args)) => return bench_tick::run(args),
         Command::Bench(BenchCommand::Ik(args)) => return bench_ik::run(args),
