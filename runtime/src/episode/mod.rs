@@ -14,6 +14,7 @@ mod convert;
 mod end;
 mod file;
 mod fingerprint;
+mod glance;
 mod health;
 mod inputs;
 mod lineage;
@@ -31,6 +32,7 @@ mod writer;
 
 pub use file::{EpisodeFile, is_being_written};
 pub use fingerprint::Fingerprint;
+pub use glance::{End, Glance};
 pub use lineage::{
     Clock, ClockSource, Code, Derivation, Header, JointNames, Origin, PolicyIdentity, Realtime,
     Robot, SCHEMA_VERSION, Scene, Sha256, TextMap,
