@@ -4,9 +4,11 @@
 
 mod bench;
 mod live;
+mod look;
 
 pub use bench::*;
 pub use live::{DoctorArgs, RunArgs};
+pub use look::{EpisodesArgs, LineageArgs, ShowArgs};
 
 use crate::policy::PolicyChoice;
 use clap::{Args, Parser, Subcommand, ValueEnum};
@@ -51,6 +53,12 @@ pub enum Command {
     Simulate(SimulateArgs),
     /// Feed a recorded episode to the controller and demand the same answers, bit for bit.
     Replay(ReplayArgs),
+    /// Look at a recorded episode: one page with everything along one time line.
+    Show(ShowArgs),
+    /// List recorded episodes: how they ended, what went missing, whether they are whole.
+    Episodes(EpisodesArgs),
+    /// Where episodes, data sets and checkpoints come from, and what must not be mixed.
+    Lineage(LineageArgs),
     /// Inspect policies.
     #[command(subcommand)]
     Policy(PolicyCommand),
@@ -492,6 +500,9 @@ mod tests {
             EXAMPLES,
             live::RUN_EXAMPLES,
             live::DOCTOR_EXAMPLES,
+            look::SHOW_EXAMPLES,
+            look::EPISODES_EXAMPLES,
+            look::LINEAGE_EXAMPLES,
             EVAL_EXAMPLES,
             BIN_EXAMPLES,
             COLLECT_EXAMPLES,
