@@ -105,8 +105,8 @@ fn row(path: &Path) -> Row {
     let size_bytes = path.metadata().map_or(0, |metadata| metadata.len());
     let is_open = path.to_string_lossy().ends_with(paths::OPEN);
     let (mut state, problem, facts) = match read(path) {
-        Ok((facts, None)) => (State::Whole, None, Some(facts)),
-        Ok((facts, damage)) => (State::Damaged, damage, Some(facts)),
+        Ok((_, facts, None)) => (State::Whole, None, Some(facts)),
+        Ok((_, facts, damage)) => (State::Damaged, damage, Some(facts)),
         Err(error) => (State::Unreadable, Some(error.to_string()), None),
     };
     if is_open {
@@ -125,8 +125,8 @@ fn row(path: &Path) -> Row {
     }
 }
 
-/// With why it is not whole.
-fn read(path: &Path) -> Result<(Facts, Option<String>), EpisodeError> {
+/// Header, facts, and why it is not whole.
+pub(crate) fn read(path: &Path) -> Result<(Header, Facts, Option<String>), EpisodeError> {
     let file = File::open(path).map_err(|source| EpisodeError::File {
         doing: "open",
         path: path.to_owned(),
@@ -134,15 +134,16 @@ fn read(path: &Path) -> Result<(Facts, Option<String>), EpisodeError> {
     })?;
     // Whatever is wrong with the ends of a file, reading all of it says what is, and what is left.
     match Glance::read(BufReader::new(file)) {
-        Ok(Some(glance)) if glance.outcome.is_some() => Ok((Facts::glanced(&glance), None)),
+        Ok(Some(glance)) if glance.outcome.is_some() => {
+            let facts = Facts::glanced(&glance);
+            Ok((glance.header, facts, None))
+        }
         _ => {
             let timeline = Timeline::open(path)?;
             let cut = || "it ends before its outcome".to_owned();
             let unfinished = timeline.outcome.is_none().then(cut);
-            Ok((
-                Facts::read(&timeline),
-                timeline.damage.clone().or(unfinished),
-            ))
+            let facts = Facts::read(&timeline);
+            Ok((timeline.header, facts, timeline.damage.or(unfinished)))
         }
     }
 }
