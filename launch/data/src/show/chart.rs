@@ -95,8 +95,10 @@ impl Chart {
         // Halves, so that the span of the largest numbers is one too.
         let half = high / 2.0 - low / 2.0;
         let margin = (0.1 * half).max(1e-3 * high.abs().max(low.abs())).max(1e-6);
+        // What cannot be below zero has a scale that begins there.
+        let below = if low == 0.0 { 0.0 } else { margin };
         (
-            (low - margin).max(f64::MIN / 2.0),
+            (low - below).max(f64::MIN / 2.0),
             (high + margin).min(f64::MAX / 2.0),
         )
     }
@@ -263,7 +265,7 @@ mod tests {
             .split('"')
             .next()
             .unwrap();
-        assert_eq!(d, "M0 95.45L500 95.45L500.3 4.55L500.9 95.45L999.9 95.45");
+        assert_eq!(d, "M0 100L500 100L500.3 4.76L500.9 100L999.9 100");
         assert_eq!(page.matches("class=\"limit\"").count(), 1);
     }
 
@@ -271,7 +273,7 @@ mod tests {
     fn steps_stay_until_the_next_value() {
         let page = chart(&[(0.0, 0.0), (5.0, 1.0), (9.0, 0.0)], Style::Steps);
         assert!(
-            page.contains("M0 95.45L500 95.45L500 4.55L900 4.55L900 95.45\""),
+            page.contains("M0 100L500 100L500 4.76L900 4.76L900 100\""),
             "{page}"
         );
     }

@@ -1,4 +1,4 @@
-//! The film strip: every picture begins where it was captured on the time line, so that a camera that stood still is a hole.
+//! The film strip: every picture begins where it was captured on the time line.
 //!
 //! Not responsible for the recorded pictures themselves; large ones are made smaller here.
 
@@ -13,7 +13,7 @@ use visuomotor_runtime::camera::Image;
 use visuomotor_runtime::episode::FrameRecord;
 
 /// So many pictures stand in the strip; the others show under the cursor.
-const SHOWN_MAX: usize = 16;
+const SHOWN_MAX: usize = 24;
 const PICTURES_MAX: usize = 160;
 const SIDE_PX_MAX: u32 = 160;
 /// Of all pictures together.

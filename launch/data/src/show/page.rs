@@ -88,10 +88,11 @@ fn top(timeline: &Timeline, facts: &Facts, path: &str, page: &mut String) -> fmt
         .as_ref()
         .map_or("none", |policy| policy.name.as_str());
     let started = facts.started_at_utc.as_deref().unwrap_or("simulated time");
+    let started = started.get(..19).unwrap_or(started).replace('T', " ");
     let mut cards = vec![
         ("robot", header.robot.name.clone()),
         ("policy", policy.to_owned()),
-        ("started (UTC)", started.to_owned()),
+        ("started (UTC)", started),
         ("duration", format!("{:.2} s", facts.duration_s)),
         ("ticks", facts.ticks.to_string()),
         ("actions", facts.actions.len().to_string()),
@@ -100,7 +101,8 @@ fn top(timeline: &Timeline, facts: &Facts, path: &str, page: &mut String) -> fmt
     if !facts.task.is_empty() {
         cards.insert(0, ("task", facts.task.clone()));
     }
-    if let Some(jitter) = facts.jitter_us {
+    // Simulated time has none, unless it is a fault that was asked for.
+    if let Some(jitter) = facts.jitter_us.filter(|jitter| jitter.max > 0.0) {
         cards.push((
             "jitter p99 / max",
             format!("{:.0} / {:.0} µs", jitter.p99, jitter.max),
@@ -335,7 +337,7 @@ fn lineage(timeline: &Timeline, facts: &Facts, page: &mut String) -> fmt::Result
             writeln!(
                 page,
                 "<tr><th>{}</th><td>{}</td></tr>",
-                Text(key.replace('_', " ")),
+                Text(key),
                 hash_or_text(value)
             )?;
         }

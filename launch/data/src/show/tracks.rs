@@ -286,6 +286,7 @@ fn policy(timeline: &Timeline, scale: &TimeScale) -> Vec<Chart> {
         vec![age],
     );
     age.shows = vec![0.0];
+    age.is_small = true;
     vec![
         q,
         chart("move", "Action: displacement of the goal", "mm", moves),
@@ -440,7 +441,9 @@ fn joints(timeline: &Timeline, scale: &TimeScale, model: Option<&RobotModel>) ->
 }
 
 fn timing(timeline: &Timeline, scale: &TimeScale) -> Vec<Chart> {
-    let jitter = timeline.ticks.iter();
+    // In simulated time every tick is on time, unless a fault was asked for.
+    let is_late = timeline.ticks.iter().any(|tick| tick.jitter.as_ticks() > 0);
+    let jitter = timeline.ticks.iter().filter(|_| is_late);
     let jitter = jitter.map(|tick| {
         (
             timeline.seconds(tick.due),
@@ -486,7 +489,7 @@ fn timing(timeline: &Timeline, scale: &TimeScale) -> Vec<Chart> {
         ),
     ];
     for chart in &mut charts {
-        chart.shows = vec![0.0];
+        chart.shows = vec![0.0, 1.0];
     }
     charts
 }
