@@ -77,18 +77,17 @@ pub fn svg(lineage: &Lineage) -> String {
         };
         let name = tree::name(node);
         let said = name.strip_prefix(node.kind.name()).unwrap_or(&name).trim();
-        let _ = writeln!(
-            svg,
-            "<g><title>{}</title><rect class=\"{class}\" x=\"{}\" y=\"{}\" width=\"{WIDTH}\" height=\"{HEIGHT}\" rx=\"7\"/>\
-             <text class=\"kind\" x=\"{}\" y=\"{}\">{}</text><text x=\"{2}\" y=\"{}\">{}</text></g>",
-            Text(&name),
-            Coordinate(*x),
-            Coordinate(*y),
+        let (left, top) = (Coordinate(*x), Coordinate(*y));
+        let (text_left, kind_y, text_y) = (
             Coordinate(x + 10.0),
             Coordinate(y + 17.0),
-            node.kind.name(),
             Coordinate(y + 35.0),
-            Text(ending(said))
+        );
+        let (kind, title, said) = (node.kind.name(), Text(&name), Text(ending(said)));
+        let _ = writeln!(
+            svg,
+            "<g><title>{title}</title><rect class=\"{class}\" x=\"{left}\" y=\"{top}\" width=\"{WIDTH}\" height=\"{HEIGHT}\" rx=\"7\"/>\
+             <text class=\"kind\" x=\"{text_left}\" y=\"{kind_y}\">{kind}</text><text x=\"{text_left}\" y=\"{text_y}\">{said}</text></g>"
         );
     }
     svg.push_str("</svg>\n");

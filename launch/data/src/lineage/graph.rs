@@ -270,38 +270,21 @@ impl Builder {
                 continue;
             };
             let checkpoint = format!("checkpoint {hash}");
-            // What is not here is one node, not hundreds.
-            let missing = |what: &str| format!("unknown {what} of {}", manifest.name);
             let mut parents: Vec<String> = Vec::new();
-            for name in &manifest.shards {
-                match shard_of.get(name) {
-                    Some(nodes) => parents.extend(nodes.iter().cloned()),
-                    None => parents.push(self.missing(
-                        &missing("shards"),
-                        "shards that are not here",
-                        name,
-                    )),
-                }
-            }
-            for name in &manifest.episodes {
-                match group_of.find(name, Some(name)) {
-                    Some(node) => parents.push(node.clone()),
-                    None => parents.push(self.missing(
-                        &missing("episodes"),
-                        "episodes that are not here",
-                        name,
-                    )),
-                }
-            }
-            for name in &manifest.datasets {
-                match dataset_of.get(name) {
-                    Some(node) => parents.push(node.clone()),
-                    None => parents.push(self.missing(
-                        &missing("data sets"),
-                        "data sets that are not here",
-                        name,
-                    )),
-                }
+            let shards = |name: &str| shard_of.get(name).cloned();
+            let episodes = |name: &str| Some(vec![group_of.find(name, Some(name))?.clone()]);
+            let datasets = |name: &str| Some(vec![dataset_of.get(name)?.clone()]);
+            type Find<'a> = &'a dyn Fn(&str) -> Option<Vec<String>>;
+            let sources: [(&str, &[String], Find<'_>); 3] = [
+                ("shards", &manifest.shards, &shards),
+                ("episodes", &manifest.episodes, &episodes),
+                ("data sets", &manifest.datasets, &datasets),
+            ];
+            for (what, names, find) in sources {
+                let missing: Vec<&String> =
+                    names.iter().filter(|name| find(name).is_none()).collect();
+                parents.extend(names.iter().filter_map(|name| find(name)).flatten());
+                parents.extend(self.missing(what, &missing));
             }
             for parent in parents {
                 self.edge(&parent, &checkpoint, How::Trained);
@@ -316,13 +299,16 @@ impl Builder {
         id
     }
 
-    fn missing(&mut self, id: &str, label: &str, member: &str) -> String {
-        let node = self.node(id, Kind::Unknown, label);
-        if !node.members.iter().any(|known| known == member) {
-            node.members.push(member.to_owned());
-            node.count += 1;
+    /// What is not here is one node, not hundreds; the same one for all that speak of the same. Once for each name.
+    fn missing(&mut self, what: &str, names: &[&String]) -> Vec<String> {
+        let hash = Sha256::of(format!("{names:?}").as_bytes()).to_string();
+        let id = format!("unknown {what} {}", words::short(&hash));
+        if !names.is_empty() {
+            let node = self.node(&id, Kind::Unknown, format!("{what} that are not here"));
+            node.count = names.len();
+            node.members = names.iter().map(|name| (*name).clone()).collect();
         }
-        id.to_owned()
+        vec![id; names.len()]
     }
 }
 

@@ -84,6 +84,25 @@ fn check(lineage: &Lineage) {
         .filter(|node| node.has_tag_name("rect"))
         .count();
     assert_eq!(rects, lineage.nodes.len());
+    for group in document.descendants().filter(|node| node.has_tag_name("g")) {
+        let number = |node: &roxmltree::Node<'_, '_>, name| -> f64 {
+            node.attribute(name).unwrap().parse().unwrap()
+        };
+        let rect = group
+            .children()
+            .find(|node| node.has_tag_name("rect"))
+            .unwrap();
+        for text in group.children().filter(|node| node.has_tag_name("text")) {
+            let (right, down) = (
+                number(&text, "x") - number(&rect, "x"),
+                number(&text, "y") - number(&rect, "y"),
+            );
+            assert!(
+                (0.0..30.0).contains(&right) && (0.0..46.0).contains(&down),
+                "{svg}"
+            );
+        }
+    }
     assert!(!svg.contains("NaN"));
     let text = lineage.to_string();
     assert!(text.chars().all(|c| c == '\n' || !c.is_control()), "{text}");

@@ -251,7 +251,7 @@ const WARNING: u8 = 30;
 
 fn events(timeline: &Timeline) -> Vec<Event> {
     let mut events = Vec::new();
-    let mut faulted = None;
+    let (mut faulted, mut asked) = (None, None);
     for tick in &timeline.ticks {
         let at_s = timeline.seconds(tick.due);
         let code = tick.fault.map(|fault| fault.code());
@@ -265,13 +265,16 @@ fn events(timeline: &Timeline) -> Vec<Event> {
             });
         }
         faulted = code;
-        if let Some(name) = tick.request.and_then(words::request) {
+        // Who asks on and on is told once.
+        let request = tick.request.and_then(words::request);
+        if let Some(name) = request.filter(|_| request != asked) {
             events.push(Event {
                 at_s,
                 kind: EventKind::Request,
                 text: name.to_owned(),
             });
         }
+        asked = request;
     }
     // The log tells faults once more.
     let told: Vec<String> = events.iter().map(|event| event.text.clone()).collect();

@@ -14,6 +14,8 @@ use visuomotor_runtime::episode::FrameRecord;
 
 /// So many pictures stand in the strip; the others show under the cursor.
 const SHOWN_MAX: usize = 24;
+/// Of these, so many stand where there is little room.
+const ALWAYS_EVERY: usize = 4;
 const PICTURES_MAX: usize = 160;
 const SIDE_PX_MAX: u32 = 160;
 /// Of all pictures together.
@@ -33,7 +35,7 @@ pub fn write(timeline: &Timeline, scale: &TimeScale, page: &mut String) -> fmt::
     for (k, (frame, jpeg)) in frames.iter().enumerate() {
         let at = timeline.seconds(frame.captured_at);
         let class = match k % every {
-            0 if k / every % 4 == 0 => "shown always",
+            0 if (k / every).is_multiple_of(ALWAYS_EVERY) => "shown always",
             0 => "shown",
             _ => "hidden",
         };

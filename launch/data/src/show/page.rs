@@ -35,7 +35,7 @@ pub fn html(
     actions(&facts.actions, &mut page)?;
     notes(facts, &mut page)?;
     lineage(timeline, facts, &mut page)?;
-    write!(page, "<script>{SCRIPT}</script></body></html>\n")?;
+    writeln!(page, "<script>{SCRIPT}</script></body></html>")?;
     Ok(page)
 }
 
@@ -157,9 +157,25 @@ pub fn reason(facts: &Facts) -> String {
     }
 }
 
-/// What is not there that should be.
+/// What went wrong on the way, and what is not there that should be.
 pub fn warnings(facts: &Facts) -> Vec<String> {
     let mut warnings = Vec::new();
+    let mut faults = facts
+        .events
+        .iter()
+        .filter(|event| event.kind == EventKind::Fault);
+    let count = faults.clone().count();
+    let is_the_reason = count == 1
+        && facts
+            .outcome
+            .is_some_and(|outcome| outcome.ending == "fault");
+    if let Some(first) = faults.next().filter(|_| !is_the_reason) {
+        let (at_s, text) = (first.at_s, &first.text);
+        warnings.push(match count {
+            1 => format!("A fault at {at_s:.3} s: {text}."),
+            _ => format!("{count} faults, the first at {at_s:.3} s: {text}."),
+        });
+    }
     if let Some(damage) = &facts.damage {
         warnings.push(format!(
             "The file is damaged or ends early: {damage}. It holds {} ticks up to {:.3} s and {} frames; all that came after that is lost.",

@@ -274,6 +274,26 @@ fn a_fault_and_losses_are_told_large() {
     );
     assert!(page.contains("Lost while it was recorded: 17 steps"));
     assert_eq!(page.matches("class=\"strike\"").count(), 1);
+
+    stage.outcome.ending = visuomotor_runtime::episode::Ending::Stopped;
+    let file = stage.changed::<7>(
+        |step| {
+            step.fault = (step.tick % 1000 >= 500).then_some(fault);
+            step.inputs.request =
+                (step.tick > 1900).then_some(visuomotor_runtime::controller::Request::End);
+            true
+        },
+        |_| true,
+    );
+    let report = report(file);
+    let page = report.html("a.mcap").unwrap();
+    assert!(page.contains("2 faults, the first at 0.500 s: the policy gave nothing for 510 ms"));
+    let requests = report
+        .facts
+        .events
+        .iter()
+        .filter(|event| event.text == "end");
+    assert_eq!(requests.count(), 1, "who asks on and on is told once");
 }
 
 #[test]

@@ -325,7 +325,7 @@ fn tool(timeline: &Timeline, scale: &TimeScale, model: Option<&RobotModel>) -> V
     } else {
         ACTION_GAP_S
     };
-    let axes: [(&str, &str, &'static str, fn(&TcpPose) -> f64); 4] = [
+    let axes: [(&str, &str, &'static str, Axis); 4] = [
         ("tcp-x", "x", "mm", |pose| 1e3 * pose.position_m.x),
         ("tcp-y", "y", "mm", |pose| 1e3 * pose.position_m.y),
         ("tcp-z", "z", "mm", |pose| 1e3 * pose.position_m.z),
@@ -360,6 +360,9 @@ fn tool(timeline: &Timeline, scale: &TimeScale, model: Option<&RobotModel>) -> V
     charts.push(aperture);
     charts
 }
+
+/// One number of a pose, in a chart's unit.
+type Axis = fn(&TcpPose) -> f64;
 
 /// References are not wrapped, measured yaw is: the turn that is nearest.
 fn nearest_turn(pose: TcpPose, to: &TcpPose) -> TcpPose {
