@@ -104,6 +104,14 @@ pub fn size(bytes: u64) -> String {
     }
 }
 
+/// With so many decimals; a dash for what is no number.
+pub fn decimals(value: f64, decimals: usize) -> String {
+    match value.is_finite() {
+        true => format!("{value:.decimals$}"),
+        false => "–".to_owned(),
+    }
+}
+
 /// Without what would move a terminal's cursor, ring its bell or colour its text.
 pub fn printable(text: &str) -> String {
     let plain = |c: char| if c.is_control() { '\u{fffd}' } else { c };

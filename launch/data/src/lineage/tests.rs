@@ -180,7 +180,8 @@ fn derived_episodes_have_their_parent_or_an_unknown_one() {
             to_ns: 1,
         })
     };
-    // Known by its bytes, whatever it was called.
+    directory.episode("other/renamed.mcap", |_| ());
+    // Known by its bytes, whatever it was called, and whatever else is called so now.
     directory.episode("cut/1-cut.mcap", |header| {
         header.derivation = derivation("renamed", Sha256::of(&parent))
     });
@@ -206,6 +207,13 @@ fn derived_episodes_have_their_parent_or_an_unknown_one() {
         .find(|node| node.kind == Kind::Unknown)
         .unwrap();
     assert_eq!(unknown.label, "episode gone");
+    let from: Vec<&str> = lineage
+        .edges
+        .iter()
+        .filter(|edge| edge.how == How::Derived)
+        .map(|edge| edge.from.as_str())
+        .collect();
+    assert!(from.iter().any(|id| id.contains("/raw ")), "{from:?}");
 }
 
 #[test]

@@ -310,12 +310,13 @@ fn actions(actions: &[ActionFacts], page: &mut String) -> fmt::Result {
             1e3 * action.z_m,
             action.yaw_rad.to_degrees(),
         ] {
-            write!(page, "<td class=\"n\">{value:.1}</td>")?;
+            write!(page, "<td class=\"n\">{}</td>", words::decimals(value, 1))?;
         }
+        let q = words::decimals(action.q_value, 3);
         writeln!(
             page,
-            "<td class=\"n\">{:.3}</td><td>{}</td></tr>",
-            action.q_value, action.verb
+            "<td class=\"n\">{q}</td><td>{}</td></tr>",
+            action.verb
         )?;
     }
     writeln!(page, "</table></div></details>")

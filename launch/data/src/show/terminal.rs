@@ -91,16 +91,20 @@ fn actions(facts: &Facts, out: &mut String) -> fmt::Result {
         "\nactions\n  step  decided s    x mm    y mm    z mm   yaw °       Q  verb"
     )?;
     for action in &facts.actions {
-        writeln!(
-            out,
-            "  {:>4}  {:>9.3} {:>7.1} {:>7.1} {:>7.1} {:>7.1} {:>7.3}  {}",
-            action.step,
-            action.decided_s,
+        write!(out, "  {:>4}  {:>9.3}", action.step, action.decided_s)?;
+        let yaw_deg = action.yaw_rad.to_degrees();
+        for value in [
             1e3 * action.x_m,
             1e3 * action.y_m,
             1e3 * action.z_m,
-            action.yaw_rad.to_degrees(),
-            action.q_value,
+            yaw_deg,
+        ] {
+            write!(out, " {:>7}", words::decimals(value, 1))?;
+        }
+        writeln!(
+            out,
+            " {:>7}  {}",
+            words::decimals(action.q_value, 3),
             action.verb
         )?;
     }
