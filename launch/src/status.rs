@@ -198,6 +198,7 @@ mod tests {
             frames: 0,
             events: 0,
         },
+        trouble: None,
         fault: None,
     };
 

@@ -17,6 +17,9 @@ use visuomotor_runtime::episode::Sha256;
 const STYLE: &str = include_str!("style.css");
 const SCRIPT: &str = include_str!("script.js");
 
+/// A loop that is late again and again must not fill the page.
+const EVENTS_MAX: usize = 500;
+
 /// How every report begins: what does not begin so is nobody's to overwrite.
 pub const BEGINNING: &str = "<!DOCTYPE html>\n<!-- visuomotor show -->\n";
 
@@ -260,7 +263,7 @@ fn events(events: &[Event], page: &mut String) -> fmt::Result {
         page,
         "<div class=\"scroll\"><table><tr><th class=\"n\">s</th><th>kind</th><th>what</th></tr>"
     )?;
-    for event in events {
+    for event in &events[..events.len().min(EVENTS_MAX)] {
         let (class, kind) = match event.kind {
             EventKind::Fault => ("fault", "fault"),
             EventKind::Request => ("", "request"),
@@ -274,7 +277,14 @@ fn events(events: &[Event], page: &mut String) -> fmt::Result {
             Text(&event.text)
         )?;
     }
-    writeln!(page, "</table></div>")
+    writeln!(page, "</table></div>")?;
+    match events.len().checked_sub(EVENTS_MAX) {
+        None | Some(0) => Ok(()),
+        Some(more) => writeln!(
+            page,
+            "<p class=\"none\">And {more} more; the JSON has all.</p>"
+        ),
+    }
 }
 
 fn actions(actions: &[ActionFacts], page: &mut String) -> fmt::Result {

@@ -297,6 +297,23 @@ fn a_fault_and_losses_are_told_large() {
 }
 
 #[test]
+fn a_loop_that_is_always_late_does_not_fill_the_page() {
+    let file = Stage::default().changed::<7>(
+        |step| {
+            step.counters.missed_ticks = step.tick;
+            true
+        },
+        |_| true,
+    );
+    let report = report(file);
+    assert!(report.facts.events.len() > 1900);
+    let page = report.html("a.mcap").unwrap();
+    check(&page);
+    assert_eq!(page.matches("deadlines were missed").count(), 499);
+    assert!(page.contains("more; the JSON has all."));
+}
+
+#[test]
 fn only_reports_are_written_over() {
     let directory = std::env::temp_dir().join(format!("visuomotor-show-{}", std::process::id()));
     let _ = fs::remove_dir_all(&directory);
