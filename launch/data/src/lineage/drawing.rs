@@ -12,7 +12,7 @@ const HEIGHT: f64 = 46.0;
 const BETWEEN_LAYERS: f64 = 130.0;
 const BETWEEN_NODES: f64 = 26.0;
 const MARGIN: f64 = 30.0;
-const LETTERS_MAX: usize = 36;
+const LETTERS_MAX: usize = 32;
 
 const STYLE: &str = "\
 svg{background:#fff;font:13px system-ui,sans-serif}text{fill:#1b1f24}.edge{fill:none;stroke:#5c6670;stroke-width:1.4}\
