@@ -4,11 +4,13 @@
 
 mod bench;
 mod live;
+mod look;
 mod mend;
 mod verify;
 
 pub use bench::*;
 pub use live::{DoctorArgs, RunArgs};
+pub use look::{EpisodesArgs, LineageArgs, ShowArgs};
 pub use mend::RecoverArgs;
 pub use verify::VerifyArgs;
 
@@ -59,6 +61,12 @@ pub enum Command {
     Verify(VerifyArgs),
     /// Make an episode of what a killed program left behind, or of what damage has spared.
     Recover(RecoverArgs),
+    /// Look at a recorded episode: one page with everything along one time line.
+    Show(ShowArgs),
+    /// List recorded episodes: how they ended, what went missing, whether they are whole.
+    Episodes(EpisodesArgs),
+    /// Where episodes, data sets and checkpoints come from, and what must not be mixed.
+    Lineage(LineageArgs),
     /// Inspect policies.
     #[command(subcommand)]
     Policy(PolicyCommand),
@@ -502,6 +510,9 @@ mod tests {
             live::DOCTOR_EXAMPLES,
             mend::RECOVER_EXAMPLES,
             verify::VERIFY_EXAMPLES,
+            look::SHOW_EXAMPLES,
+            look::EPISODES_EXAMPLES,
+            look::LINEAGE_EXAMPLES,
             EVAL_EXAMPLES,
             BIN_EXAMPLES,
             COLLECT_EXAMPLES,

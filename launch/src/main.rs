@@ -39,6 +39,7 @@ mod doctor;
 mod drawing;
 #[cfg(feature = "sim")]
 mod dry_run;
+mod episodes;
 mod error;
 #[cfg(feature = "sim")]
 mod eval;
@@ -47,6 +48,7 @@ mod film;
 mod fuzz;
 #[cfg(feature = "sim")]
 mod jobs;
+mod lineage;
 mod output;
 #[cfg(feature = "sim")]
 mod played;
@@ -68,6 +70,7 @@ mod rig;
 mod run;
 #[cfg(feature = "sim")]
 mod session;
+mod show;
 #[cfg(feature = "sim")]
 mod simulate;
 mod source;
@@ -119,6 +122,9 @@ fn dispatch(command: &Command) -> Result<Grade, CommandError> {
         Command::Replay(args) => replay::run(args),
         Command::Recover(args) => recover::run(args),
         Command::Verify(args) => verify::run(args),
+        Command::Show(args) => show::run(args),
+        Command::Episodes(args) => episodes::run(args),
+        Command::Lineage(args) => lineage::run(args),
         Command::FuzzSafety(args) => fuzz::run(args),
         Command::Bench(BenchCommand::Realtime(args)) => bench_realtime::run(args),
         Command::Bench(BenchCommand::Handoff(args)) => bench_handoff::run(args),
@@ -143,6 +149,9 @@ fn dispatch(command: &Command) -> Result<Grade, CommandError> {
         Command::Replay(args) => return replay::run(args),
         Command::Recover(args) => return recover::run(args),
         Command::Verify(args) => return verify::run(args),
+        Command::Show(args) => return show::run(args),
+        Command::Episodes(args) => return episodes::run(args),
+        Command::Lineage(args) => return lineage::run(args),
         Command::FuzzSafety(args) => return fuzz::run(args),
         Command::Bench(BenchCommand::Tick(args)) => return bench_tick::run(args),
         Command::Bench(BenchCommand::Ik(args)) => return bench_ik::run(args),

@@ -4,10 +4,16 @@
 //! them or turns them into data sets. Not responsible for recording them ([`visuomotor_runtime::episode`]), nor for running
 //! anything: what needs a controller, a policy or a simulator is in the command's own crate.
 
+pub mod lineage;
+pub mod list;
+mod markup;
 pub mod paths;
 pub mod picture;
+mod robot;
+pub mod show;
 #[cfg(test)]
 mod staged;
 mod timeline;
+mod words;
 
 pub use timeline::{Commanded, Joints, Measured, Tick, Timeline};

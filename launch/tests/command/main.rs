@@ -6,6 +6,7 @@ mod eval;
 #[cfg(feature = "sim")]
 mod freeze;
 mod fuzz;
+mod look;
 #[cfg(feature = "planted-bugs")]
 mod planted;
 mod replay;

@@ -202,7 +202,7 @@ fn fault(fault: Option<Fault>) -> messages::Fault {
     }
 }
 
-fn from_fault(message: &messages::Fault) -> Result<Option<Fault>, ConvertError> {
+pub fn from_fault(message: &messages::Fault) -> Result<Option<Fault>, ConvertError> {
     let [a, b, c] = message.values;
     let joint = message.number as u8;
     Ok(Some(match message.code {
@@ -273,7 +273,7 @@ fn counters(c: &Counters) -> messages::Counters {
     }
 }
 
-fn from_counters(c: &messages::Counters) -> Counters {
+pub fn from_counters(c: &messages::Counters) -> Counters {
     Counters {
         missed_ticks: c.missed_ticks,
         failed_reads: c.failed_reads,

@@ -15,6 +15,7 @@ mod derive;
 mod end;
 mod file;
 mod fingerprint;
+mod glance;
 mod health;
 mod inputs;
 mod lineage;
@@ -34,6 +35,7 @@ mod writer;
 pub use derive::{Derived, How, derive};
 pub use file::{EpisodeFile, is_being_written};
 pub use fingerprint::Fingerprint;
+pub use glance::{End, Glance};
 pub use lineage::{
     Clock, ClockSource, Code, Derivation, Header, JointNames, Origin, PolicyIdentity, Realtime,
     Robot, SCHEMA_VERSION, Scene, Sha256, TextMap,
