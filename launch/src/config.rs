@@ -252,7 +252,7 @@ impl LaunchFile {
         Ok(file)
     }
 
-    fn parse(source: Source) -> Result<Self, InputError> {
+    pub fn parse(source: Source) -> Result<Self, InputError> {
         let tables = toml::from_str(&source.text)
             .map_err(|error| source.error_at(error.span(), error.message()))?;
         Ok(Self { source, tables })

@@ -16,6 +16,7 @@ use crate::source::InputError;
 use crate::video;
 use std::fs;
 use std::path::{Path, PathBuf};
+use visuomotor_drivers::sim::Split;
 use visuomotor_runtime::camera::Image;
 
 /// Side of the people's view in videos.
@@ -106,7 +107,7 @@ impl Evaluation<'_> {
                 let particulars = Particulars {
                     seed,
                     policy_seed: drawn.policy_seed,
-                    split: self.args.split.name(),
+                    split: Split::from(self.args.split).name(),
                     objects: self.args.objects.as_deref(),
                 };
                 let mut recording = Recording::simulated(&self.lineage, directory, &particulars)

@@ -63,6 +63,8 @@ mod recording;
 mod recover;
 mod replay;
 #[cfg(feature = "sim")]
+mod replay_on;
+#[cfg(feature = "sim")]
 mod report;
 #[cfg(feature = "sim")]
 mod rig;
@@ -119,7 +121,10 @@ fn dispatch(command: &Command) -> Result<Grade, CommandError> {
         Command::CollectSim(args) => collect_sim::run(args),
         Command::Policy(PolicyCommand::Check(args)) => policy_check::run(args),
         Command::Simulate(args) => simulate::run(args),
-        Command::Replay(args) => replay::run(args),
+        Command::Replay(args) => match args.on {
+            Some(stage) => replay_on::run(args, stage),
+            None => replay::run(args),
+        },
         Command::Recover(args) => recover::run(args),
         Command::Verify(args) => verify::run(args),
         Command::Show(args) => show::run(args),
@@ -146,7 +151,8 @@ fn dispatch(command: &Command) -> Result<Grade, CommandError> {
         Command::Bin(args) => (&args.launch, &args.policy),
         Command::CollectSim(args) => (&args.launch, &args.policy),
         Command::Policy(PolicyCommand::Check(args)) => return policy_check::run(args),
-        Command::Replay(args) => return replay::run(args),
+        Command::Replay(args) if args.on.is_none() => return replay::run(args),
+        Command::Replay(_) => return Err(CommandError::input("`--on` needs the simulator")),
         Command::Recover(args) => return recover::run(args),
         Command::Verify(args) => return verify::run(args),
         Command::Show(args) => return show::run(args),

@@ -17,6 +17,26 @@ pub fn because<const N: usize>(episode: &Episode<N>, problem: String) -> String 
 
 /// The launch file and the robot that the episode was recorded with, from its attachments.
 pub fn launch<const N: usize>(episode: &Episode<N>, path: &Path) -> Result<Launch<N>, InputError> {
+    let (source, urdf) = attached(episode, path)?;
+    Launch::with_urdf(LaunchFile::recorded(source)?, |_| Ok(urdf))
+}
+
+/// The same with its scene, whose files are looked for where the launch file was.
+#[cfg(feature = "sim")]
+pub fn with_scene(episode: &Episode<7>, path: &Path) -> Result<Launch, InputError> {
+    let (source, urdf) = attached(episode, path)?;
+    let source = Source {
+        path: Path::new(&episode.header.origin.launch).to_owned(),
+        ..source
+    };
+    Launch::with_urdf(LaunchFile::parse(source)?, |_| Ok(urdf))
+}
+
+/// Launch file and robot description.
+fn attached<const N: usize>(
+    episode: &Episode<N>,
+    path: &Path,
+) -> Result<(Source, String), InputError> {
     let text = |name: &str| {
         let found = episode.attachments.iter().find(|file| file.name == name);
         let text = found.and_then(|file| String::from_utf8(file.data.clone()).ok());
@@ -25,10 +45,9 @@ pub fn launch<const N: usize>(episode: &Episode<N>, path: &Path) -> Result<Launc
             InputError::file(path, because(episode, missing))
         })
     };
-    let file = LaunchFile::recorded(Source {
+    let source = Source {
         path: path.join("launch.toml"),
         text: text("launch.toml")?,
-    })?;
-    let urdf = text("robot.urdf")?;
-    Launch::with_urdf(file, |_| Ok(urdf))
+    };
+    Ok((source, text("robot.urdf")?))
 }

@@ -63,7 +63,7 @@ pub trait Observer {
 pub struct Drawn {
     /// Where the arm starts.
     pub q: JointPositions<7>,
-    latency: Latency,
+    pub latency: Latency,
     /// Seed of the push that displaces an object, where there is one.
     push: Option<u64>,
     /// Given to the policy.
@@ -183,9 +183,20 @@ impl<'a> Rig<'a> {
         perturb: f64,
         observer: &mut dyn Observer,
     ) -> Result<EpisodeResult, WiringError> {
+        let drawn = Drawn::of(self.launch, seed, perturb)?;
+        self.repeat(seed, drawn, observer)
+    }
+
+    /// The same with what was drawn given.
+    pub fn repeat(
+        &mut self,
+        seed: u64,
+        drawn: Drawn,
+        observer: &mut dyn Observer,
+    ) -> Result<EpisodeResult, WiringError> {
         let wall_start = LinuxMono::now();
         self.enter_world(seed)?;
-        let mut result = self.play(seed, perturb, observer)?;
+        let mut result = self.play(seed, drawn, observer)?;
         result.wall_s = seconds(LinuxMono::now() - wall_start);
         Ok(result)
     }
@@ -204,7 +215,8 @@ impl<'a> Rig<'a> {
         seed: u64,
         observer: &mut dyn Observer,
     ) -> Result<(EpisodeResult, usize), WiringError> {
-        let result = self.play(seed, 0.0, observer)?;
+        let drawn = Drawn::of(self.launch, seed, 0.0)?;
+        let result = self.play(seed, drawn, observer)?;
         let world = self.arm.world_mut();
         if let Judgement {
             success: true,
@@ -218,11 +230,11 @@ impl<'a> Rig<'a> {
         Ok((result, world.judge().in_tray))
     }
 
-    /// Runs an episode in the present world, from a start pose of its own.
+    /// Runs an episode in the present world.
     fn play(
         &mut self,
         seed: u64,
-        perturb: f64,
+        drawn: Drawn,
         observer: &mut dyn Observer,
     ) -> Result<EpisodeResult, WiringError> {
         let wall_start = LinuxMono::now();
@@ -231,7 +243,7 @@ impl<'a> Rig<'a> {
             latency,
             push,
             policy_seed,
-        } = Drawn::of(self.launch, seed, perturb)?;
+        } = drawn;
         self.arm.world_mut().place_arm(q.0.into());
         SimMono::reset();
         self.arm.restart(SimMono::EPOCH);

@@ -103,12 +103,14 @@ pub fn run(args: &RunArgs) -> Result<Grade, CommandError> {
         mode: args.mode.chosen(),
         directory: directory.to_owned(),
         quiet: args.stats.as_deref() == Some(Path::new("-")),
+        repeat: None,
     };
     let summary =
         session::run(&launch, policy, plan, &interrupted).map_err(|error| match error {
             SessionError::Wiring(_)
             | SessionError::NotGranted(_)
             | SessionError::Control(_)
+            | SessionError::NotAtStart { .. }
             | SessionError::Camera(_) => CommandError::input(error),
             other => CommandError::failed(other),
         })?;

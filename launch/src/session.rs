@@ -1,39 +1,38 @@
 //! `visuomotor run`: episodes in real time, one after the other, until a person has seen enough.
 //!
-//! Responsible for the order of things in a session: start the threads, bring the tool to a start pose, let the policy
-//! play, judge, record, and stop under control on Ctrl-C. Not responsible for the threads' work ([`crate::threads`]).
+//! Responsible for starting the threads, for what they hand over to one another, and for ending them under control. Not
+//! responsible for the order of things in an episode ([`episodes`]) nor for the threads' work ([`crate::threads`]).
 
-use crate::config::{JOINTS, Launch, OnLoss};
+mod episodes;
+
+use crate::config::{JOINTS, Launch};
 use crate::played::Played;
 use crate::policy::OpenPolicy;
-use crate::recording::{Lineage, Particulars};
+use crate::recording::Lineage;
 use crate::report::EpisodeResult;
-use crate::status::{Status, StatusLine};
+use crate::status::StatusLine;
 use crate::threads::{
     self, CameraLink, ControlLink, ControlReport, PolicyLink, PolicyThread, Progress, SoFar,
 };
 use crate::wiring::{self, WiringError};
-use crossbeam::channel::{self, Receiver, RecvTimeoutError, Sender};
-use rand::{RngExt, SeedableRng};
+use crossbeam::channel::{self, Receiver, Sender};
+use rand::SeedableRng;
 use rand_xoshiro::Xoshiro256PlusPlus;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{self, JoinHandle};
 use visuomotor_drivers::sim::{self, Split, View, World};
 use visuomotor_runtime::camera_loop::CameraCounters;
+use visuomotor_runtime::clock::Duration;
 use visuomotor_runtime::clock::linux::LinuxMono;
-use visuomotor_runtime::clock::{Duration, Instant};
 use visuomotor_runtime::controller::Request;
-use visuomotor_runtime::episode::{
-    Condition, Ending, EpisodeError, EpisodeWriter, Losses, Outcome, Queues, Recorder,
-};
+use visuomotor_runtime::episode::{EpisodeError, Losses, Queues, Recorder};
 use visuomotor_runtime::handoff::{self, LatestOutput};
 use visuomotor_runtime::health::HealthSummary;
 use visuomotor_runtime::observation::TcpPose;
-use visuomotor_runtime::phase::Phase;
 use visuomotor_runtime::realtime::{NotGranted, Process, Thread, ThreadPlan};
-use visuomotor_runtime::safety::{OperatingMode, StopCategory};
+use visuomotor_runtime::safety::OperatingMode;
 use visuomotor_runtime::step::Step;
 
 /// Rings hold this many values: seconds of requests and decisions, since control reads one of each a tick.
@@ -45,13 +44,8 @@ pub const QUEUES: Queues = Queues {
 };
 /// How often the session looks at the newest step.
 const LOOK_MS: u64 = 20;
-/// The tool has arrived when it is this close to where it was sent, m and rad.
-const ARRIVED: f64 = 0.005;
-const APPROACH_MAX: Duration = Duration::from_ticks(10_000_000_000);
 /// A thread that does not answer for this long after a person wants to end the session is left behind.
 const PATIENCE: Duration = Duration::from_ticks(2_000_000_000);
-/// The gripper holds still for this long before the end is judged.
-const SETTLE: Duration = Duration::from_ticks(250_000_000);
 
 #[derive(Debug, thiserror::Error)]
 pub enum SessionError {
@@ -76,6 +70,11 @@ pub enum SessionError {
         lost: Losses,
         trouble: Option<String>,
     },
+    #[error(
+        "the tool is {off_m:.4} m and {turned_rad:.3} rad away from where the recorded episode began: nothing is repeated \
+         from another start"
+    )]
+    NotAtStart { off_m: f64, turned_rad: f64 },
     #[error("a thread of the session ended unexpectedly")]
     ThreadGone,
     #[error("{0}")]
@@ -96,6 +95,16 @@ pub struct Plan {
     pub directory: PathBuf,
     /// Standard output belongs to a program.
     pub quiet: bool,
+    /// Begins where a recorded episode began, instead of somewhere in the launch file's box.
+    pub repeat: Option<Repeat>,
+}
+
+/// What the first episode repeats.
+#[derive(Clone, Copy, Debug)]
+pub struct Repeat {
+    pub start: TcpPose,
+    /// Whose objects lie in the tray.
+    pub split: Split,
 }
 
 pub struct Summary {
@@ -152,8 +161,12 @@ pub fn run(
     let realtime = Process::prepare(launch.control.real_time, &wishes)?;
     let mut rng = Xoshiro256PlusPlus::seed_from_u64(plan.seed);
     let scene = wiring::scene(launch)?;
-    let mut world = World::build(scene, Split::Test, plan.seed).map_err(WiringError::from)?;
-    let start = wiring::draw_start(launch, &mut rng);
+    let split = plan.repeat.map_or(Split::Test, |repeat| repeat.split);
+    let mut world = World::build(scene, split, plan.seed).map_err(WiringError::from)?;
+    let start = match plan.repeat {
+        Some(repeat) => repeat.start,
+        None => wiring::draw_start(launch, &mut rng),
+    };
     world.place_arm(wiring::start_joints(launch, &start, &mut rng)?.0.into());
     let mut parts = sim::Rig::new(world);
     let seat = parts.camera(View::Policy);
@@ -326,311 +339,13 @@ impl Drop for EndOnDrop<'_> {
     }
 }
 
-impl Session<'_> {
-    fn episodes(
-        &mut self,
-        first_start: TcpPose,
-        rng: &mut Xoshiro256PlusPlus,
-        interrupted: &AtomicBool,
-    ) -> Result<(), SessionError> {
-        let began = LinuxMono::now();
-        let mut start = first_start;
-        for k in 0.. {
-            let enough = self
-                .plan
-                .episodes
-                .is_some_and(|episodes| k >= u64::from(episodes));
-            let elapsed_s = (LinuxMono::now() - began).as_nanos() as f64 * 1e-9;
-            let over = self
-                .plan
-                .seconds
-                .is_some_and(|seconds| elapsed_s >= seconds);
-            if enough || over || interrupted.load(Ordering::Relaxed) {
-                break;
-            }
-            let seed = self.plan.seed + k;
-            self.seed = seed;
-            if k > 0 {
-                start = wiring::draw_start(self.launch, rng);
-            }
-            self.policy_seed = rng.random();
-            let Some(path) = self.approach(seed, start, interrupted)? else {
-                continue;
-            };
-            if k > 0 {
-                // Only now that the fingers are up: new objects may lie where they were.
-                self.change_scene(seed)?;
-            }
-            self.episode(seed, &path, interrupted)?;
-        }
-        self.request(Request::Hold)?;
-        self.wait(SETTLE)
-    }
-
-    /// The arm goes on where it is; the tray is another one.
-    fn change_scene(&mut self, seed: u64) -> Result<(), SessionError> {
-        let scene = wiring::scene(self.launch)?;
-        let mut world =
-            Box::new(World::build(scene, Split::Test, seed).map_err(WiringError::from)?);
-        while let Err(refused) = self.feeder.offer(world) {
-            world = refused;
-            self.wait(Duration::from_ticks(LOOK_MS * 1_000_000))?;
-        }
-        // Until the first frame of the new scene is there.
-        self.wait(SETTLE)
-    }
-
-    /// Begins the record of an episode and brings the tool to the start pose. Tells where the record is; `None` when that
-    /// takes too long, or a person interrupts.
-    fn approach(
-        &mut self,
-        seed: u64,
-        start: TcpPose,
-        interrupted: &AtomicBool,
-    ) -> Result<Option<PathBuf>, SessionError> {
-        let began = LinuxMono::now();
-        let mut record = None;
-        let mut rearmed = false;
-        self.request(Request::Hold)?;
-        loop {
-            self.wait(Duration::from_ticks(LOOK_MS * 1_000_000))?;
-            if interrupted.load(Ordering::Relaxed) {
-                break;
-            }
-            let Some(step) = self.newest_step() else {
-                continue;
-            };
-            let off = (step.reference.position_m - start.position_m).amax();
-            let turned = (step.reference.yaw_rad - start.yaw_rad).abs();
-            match step.phase {
-                Phase::Approach if off.max(turned) < ARRIVED => return Ok(record),
-                // Every episode begins at the measured pose, and its record before that: there a replay can begin.
-                Phase::Hold if step.is_stopped() && !rearmed => {
-                    rearmed = true;
-                    if record.is_none() {
-                        record = Some(self.begin(seed, step.due)?);
-                    }
-                    self.request(Request::Rearm)?;
-                    self.request(Request::Approach(start))?;
-                }
-                // In the simulator a stop hurts nobody: the session clears it, as a person does at an arm.
-                Phase::Stopped(_) => {
-                    rearmed = false;
-                    self.request(Request::Recover)?;
-                }
-                _ => {}
-            }
-            if LinuxMono::now() - began > APPROACH_MAX {
-                tracing::error!(
-                    "the start pose was not reached; phase {:?}, {}",
-                    step.phase,
-                    step.fault
-                        .map_or("no fault".to_owned(), |fault| self.launch.describe(&fault))
-                );
-                break;
-            }
-        }
-        if record.is_some() {
-            self.abandon()?;
-        }
-        Ok(None)
-    }
-
-    /// Begins a record with the step that was due at `since`.
-    fn begin(&mut self, seed: u64, since: Instant) -> Result<PathBuf, SessionError> {
-        let granted = self.realtime.granted(&self.thread);
-        let particulars = Particulars {
-            seed,
-            policy_seed: self.policy_seed,
-            split: "test",
-            objects: None,
-        };
-        let directory = &self.plan.directory;
-        let (path, header, attachments) = self.lineage.live(directory, &particulars, &granted);
-        let writer = EpisodeWriter::create(&path, &header, &attachments)?;
-        self.recorder.begin(writer, since)?;
-        Ok(path)
-    }
-
-    fn episode(
-        &mut self,
-        seed: u64,
-        path: &Path,
-        interrupted: &AtomicBool,
-    ) -> Result<(), SessionError> {
-        let _span = tracing::info_span!("episode", seed, path = %path.display()).entered();
-        let began = LinuxMono::now();
-        self.request(Request::StartPolicy)?;
-        self.seeds
-            .send(self.policy_seed)
-            .map_err(|_| SessionError::ThreadGone)?;
-        let mut max_held_m: f64 = 0.0;
-        let Some(played) = self.watch(&mut max_held_m, interrupted)? else {
-            return self.abandon();
-        };
-        self.cancelled.store(false, Ordering::Relaxed);
-        self.request(Request::Hold)?;
-        self.wait(SETTLE)?;
-        let interrupted = interrupted.load(Ordering::Relaxed);
-        let wall_s = (LinuxMono::now() - began).as_nanos() as f64 * 1e-9;
-        let result = self.close(seed, played, max_held_m, wall_s, interrupted)?;
-        let path = path.display().to_string();
-        if interrupted {
-            self.status.stop_episode(&result, &path);
-        } else {
-            self.status.finish_episode(&result, &path);
-            self.finished.push(result);
-        }
-        Ok(())
-    }
-
-    /// Until the policy has played the episode; `None` when a person has ended it and the policy does not answer.
-    fn watch(
-        &mut self,
-        max_held_m: &mut f64,
-        interrupted: &AtomicBool,
-    ) -> Result<Option<Played>, SessionError> {
-        let mut asked_to_end = None;
-        loop {
-            match self
-                .played
-                .recv_timeout(std::time::Duration::from_millis(LOOK_MS))
-            {
-                Ok(played) => return Ok(Some(played)),
-                Err(RecvTimeoutError::Timeout) => {}
-                Err(RecvTimeoutError::Disconnected) => return Err(SessionError::ThreadGone),
-            }
-            let step = self.newest_step();
-            let latched = step.is_some_and(|step| step.phase.latched().is_some());
-            let interrupted = interrupted.load(Ordering::Relaxed);
-            if latched || interrupted {
-                self.cancelled.store(true, Ordering::Relaxed);
-                self.request(Request::Hold)?;
-            }
-            let now = LinuxMono::now();
-            if interrupted && now - *asked_to_end.get_or_insert(now) >= PATIENCE {
-                return Ok(None);
-            }
-            let judgement = self.judge.judge();
-            *max_held_m = max_held_m.max(judgement.map_or(0.0, |judged| judged.held_height_m));
-            self.show(step);
-            self.heed_losses()?;
-        }
-    }
-
-    /// Stops the arm where the launch file wants no motion that is not recorded.
-    fn heed_losses(&mut self) -> Result<(), SessionError> {
-        let on_loss = self.launch.episode.as_ref().map(|episode| episode.on_loss);
-        if on_loss != Some(OnLoss::Stop) {
-            return Ok(());
-        }
-        let Condition { trouble, lost } = self.recorder.condition();
-        if lost == Losses::default() {
-            return Ok(());
-        }
-        self.cancelled.store(true, Ordering::Relaxed);
-        self.request(Request::Stop(StopCategory::Two))?;
-        self.wait(SETTLE)?;
-        Err(SessionError::Lost { lost, trouble })
-    }
-
-    /// Completes the recording without the policy's word.
-    fn abandon(&mut self) -> Result<(), SessionError> {
-        self.recorder.finish(Outcome {
-            ended_at: LinuxMono::now(),
-            ending: Ending::Stopped,
-            success: None,
-            actions: self.progress.step(),
-        })?;
-        Ok(())
-    }
-
-    /// Judges the end and completes the recording.
-    fn close(
-        &mut self,
-        seed: u64,
-        played: Played,
-        max_held_m: f64,
-        wall_s: f64,
-        interrupted: bool,
-    ) -> Result<EpisodeResult, SessionError> {
-        let end = self.judge.judge().ok_or(SessionError::ThreadGone)?;
-        let fault = self.newest_step().and_then(|step| step.fault);
-        let fault = fault.map(|fault| self.launch.describe(&fault));
-        let ending = match &played {
-            _ if fault.is_some() => Ending::Fault,
-            _ if interrupted => Ending::Stopped,
-            Played {
-                terminated: true, ..
-            } => Ending::Terminated,
-            _ => Ending::StepLimit,
-        };
-        let result = played.result(seed, &end, max_held_m, fault, wall_s, wall_s);
-        self.recorder.finish(Outcome {
-            ended_at: LinuxMono::now(),
-            ending,
-            success: (!interrupted).then_some(result.success()),
-            actions: result.steps,
-        })?;
-        Ok(result)
-    }
-
-    fn request(&mut self, request: Request) -> Result<(), SessionError> {
-        self.requests
-            .push(request)
-            .map_err(|_| SessionError::ThreadGone)
-    }
-
-    fn newest_step(&mut self) -> Option<Step<JOINTS>> {
-        self.newest.read().as_ref().map(|stamped| stamped.value)
-    }
-
-    fn wait(&mut self, span: Duration) -> Result<(), SessionError> {
-        LinuxMono::sleep_until(LinuxMono::now() + span);
-        // Nobody reads the requests any more: whatever this waits for does not come.
-        if self.requests.is_abandoned() {
-            return Err(SessionError::ThreadGone);
-        }
-        let step = self.newest_step();
-        self.show(step);
-        Ok(())
-    }
-
-    fn show(&mut self, step: Option<Step<JOINTS>>) {
-        let Some(step) = step else { return };
-        let last = self.shown.replace(step).unwrap_or(step);
-        let span_s = (step.due - last.due).as_nanos() as f64 * 1e-9;
-        let successes = self
-            .finished
-            .iter()
-            .filter(|episode| episode.success())
-            .count();
-        self.status.show(&Status {
-            seed: self.seed,
-            phase: step.phase,
-            mode: step.mode,
-            rate_hz: (step.tick - last.tick) as f64 / span_s,
-            frame_age_ms: self.progress.frame_age_ms(),
-            q_value: self.progress.q_value(),
-            step: self.progress.step(),
-            episodes: self.finished.len() as u32,
-            successes: successes as u32,
-            counters: step.counters,
-            camera: *self.camera.read(),
-            lost: self.recorder.dropped(),
-            trouble: self.recorder.condition().trouble,
-            fault: step.fault.map(|fault| self.launch.describe(&fault)),
-        });
-    }
-}
-
 #[cfg(test)]
 pub(crate) mod tests {
     use super::*;
     use crate::policy::{self, PolicyChoice};
     use std::path::Path;
     use std::sync::Mutex;
-    use visuomotor_runtime::episode::Episode;
+    use visuomotor_runtime::episode::{Ending, Episode};
     use visuomotor_runtime::observation::Observation;
     use visuomotor_runtime::policy::{Decision, Policy, PolicyError};
 
@@ -675,6 +390,7 @@ pub(crate) mod tests {
             mode: OperatingMode::Automatic,
             directory: directory.clone(),
             quiet: true,
+            repeat: None,
         };
         let summary = run(&launch, policy, plan, &interrupted).unwrap();
         assert_eq!(summary.hanging, ["policy"]);

@@ -153,7 +153,7 @@ impl FrameExchange for CameraLink {
     }
 
     fn publish(&mut self) {
-        self.events.frame(self.newest.input_buffer_mut().clone());
+        self.events.frame(self.newest.input_buffer_mut());
         self.newest.publish();
     }
 
@@ -282,7 +282,7 @@ impl PolicyExchange for PolicyLink {
         self.progress
             .note(&decision, &observed, self.decisions.push(decision).is_err());
         // Still the frame that was looked at: nothing newer is taken before the next look.
-        let image = self.frames.output_buffer().image.clone();
+        let image = &self.frames.output_buffer().image;
         self.events.observation(observed, image);
         self.events.decision(DecisionRecord {
             decision,

@@ -20,6 +20,21 @@ pub enum Split {
 pub const SEED_MAX: u64 = (1 << 62) - 1;
 
 impl Split {
+    /// As launch files, commands and episodes call it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Train => "train",
+            Self::Validation => "validation",
+            Self::Test => "test",
+        }
+    }
+
+    pub fn of_name(name: &str) -> Option<Self> {
+        [Self::Train, Self::Validation, Self::Test]
+            .into_iter()
+            .find(|split| split.name() == name)
+    }
+
     /// The seed of the scene's random sequence; injective in (split, seed).
     pub fn mix(self, seed: u64) -> Result<u64, SceneError> {
         if seed > SEED_MAX {

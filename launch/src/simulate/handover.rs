@@ -123,7 +123,7 @@ impl FrameExchange for Newest<'_, '_> {
             });
         }
         drop(last);
-        self.shared.events.frame(self.frame.clone());
+        self.shared.events.frame(&self.frame);
         self.shared.hand_over(|sent| sent.frames += 1);
         self.shared.frame.borrow_mut().clone_from(&self.frame);
     }
@@ -162,9 +162,7 @@ impl PolicyExchange for Player<'_, '_> {
         let (Ok(decision), Some(seen)) = (decided, self.seen.take()) else {
             return;
         };
-        self.shared
-            .events
-            .observation(seen, self.frame.image.clone());
+        self.shared.events.observation(seen, &self.frame.image);
         self.shared.events.decision(DecisionRecord {
             decision,
             decided_at: now,

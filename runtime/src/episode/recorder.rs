@@ -21,6 +21,9 @@ use tracing::warn;
 /// The ring is emptied at least this often; waking the thread from the control loop would be a system call there.
 const DRAIN_PERIOD: std::time::Duration = std::time::Duration::from_millis(10);
 
+/// So many buffers of pictures are kept for the next ones.
+const SPARE_PICTURES: usize = 8;
+
 /// Sizes of the recorder's queues.
 #[derive(Clone, Copy, Debug)]
 pub struct Queues {
@@ -83,17 +86,24 @@ impl<const N: usize> StepSink<N> {
 #[derive(Clone)]
 pub struct EventSink {
     messages: Sender<Message>,
+    /// Pictures that were written, for their buffers: new ones for every frame, freed by another thread, would let the
+    /// process grow.
+    spare: Receiver<Image>,
     dropped: Arc<Dropped>,
 }
 
 impl EventSink {
-    pub fn frame(&self, frame: Frame) {
+    pub fn frame(&self, frame: &Frame) {
+        let frame = Frame {
+            image: self.copy(&frame.image),
+            ..*frame
+        };
         self.send(Message::Frame(frame), &self.dropped.frames);
     }
 
     /// `image` is what the policy looked at.
-    pub fn observation(&self, record: ObservationRecord, image: Image) {
-        let message = Message::Observation(Box::new((record, image)));
+    pub fn observation(&self, record: ObservationRecord, image: &Image) {
+        let message = Message::Observation(Box::new((record, self.copy(image))));
         self.send(message, &self.dropped.events);
     }
 
@@ -104,6 +114,14 @@ impl EventSink {
 
     pub fn decision(&self, record: DecisionRecord) {
         self.send(Message::Decision(record), &self.dropped.events);
+    }
+
+    fn copy(&self, image: &Image) -> Image {
+        let mut copy = self.spare.try_recv().unwrap_or_default();
+        (copy.width, copy.height) = (image.width, image.height);
+        copy.rgb.clear();
+        copy.rgb.extend_from_slice(&image.rgb);
+        copy
     }
 
     fn send(&self, message: Message, dropped: &AtomicU64) {
@@ -232,6 +250,7 @@ impl Drop for Recorder {
 pub struct Worker<const N: usize> {
     ring: rtrb::Consumer<Ticked<N>>,
     messages: Receiver<Message>,
+    spare: Sender<Image>,
     dropped: Arc<Dropped>,
     condition: Arc<Mutex<Condition>>,
     open: Option<Open>,
@@ -254,10 +273,12 @@ impl<const N: usize> Worker<N> {
     pub fn new(queues: Queues) -> (Self, StepSink<N>, EventSink) {
         let (producer, ring) = rtrb::RingBuffer::new(queues.steps);
         let (sender, messages) = channel::bounded(queues.events);
+        let (spare, spare_read) = channel::bounded(SPARE_PICTURES);
         let dropped = Arc::new(Dropped::default());
         let worker = Self {
             ring,
             messages,
+            spare,
             dropped: dropped.clone(),
             condition: Arc::default(),
             open: None,
@@ -269,6 +290,7 @@ impl<const N: usize> Worker<N> {
         };
         let events = EventSink {
             messages: sender,
+            spare: spare_read,
             dropped,
         };
         (worker, steps, events)
@@ -340,10 +362,15 @@ impl<const N: usize> Worker<N> {
                 // Nobody listens when the session gave up; the file is finished all the same.
                 let _ = reply.send(self.close(&outcome, dropped));
             }
-            Message::Frame(frame) => self.write(|w| w.frame(&frame), |lost| &mut lost.frames),
+            Message::Frame(frame) => {
+                self.write(|w| w.frame(&frame), |lost| &mut lost.frames);
+                // Enough are spare already.
+                let _ = self.spare.try_send(frame.image);
+            }
             Message::Observation(observed) => {
-                let (record, image) = &*observed;
-                self.write(|w| w.observation(record, image), |lost| &mut lost.events);
+                let (record, image) = *observed;
+                self.write(|w| w.observation(&record, &image), |lost| &mut lost.events);
+                let _ = self.spare.try_send(image);
             }
             Message::Annotation(annotation) => {
                 self.write(|w| w.annotation(&annotation), |lost| &mut lost.events);
@@ -490,7 +517,7 @@ mod tests {
     fn an_episode_holds_what_was_due_since_its_start() {
         let directory = Directory::new("episodes");
         let (mut recorder, mut steps, events) = Recorder::start::<7>(QUEUES).unwrap();
-        events.frame(samples::frame(0));
+        events.frame(&samples::frame(0));
         for (name, pushed, start) in [("a.mcap", 0..300, 40), ("b.mcap", 300..400, 310)] {
             // The control loop is ahead of the session, which only now says when the episode began.
             let early = pushed.start..(start + 10);
@@ -502,8 +529,8 @@ mod tests {
                 .unwrap();
             (early.end..pushed.end)
                 .for_each(|i| steps.push(&samples::step(i), Some(samples::health(i))));
-            events.frame(samples::frame(start));
-            events.observation(samples::observation(start), samples::frame(start).image);
+            events.frame(&samples::frame(start));
+            events.observation(samples::observation(start), &samples::frame(start).image);
             events.annotation(samples::annotation(start));
             events.decision(samples::decision(start));
             let outcome = samples::outcome(at_ms(pushed.end));
@@ -538,7 +565,7 @@ mod tests {
             .unwrap();
         let (step, frame) = (samples::step(1), samples::frame(1));
         (0..100_000).for_each(|_| steps.push(&step, None));
-        (0..1000).for_each(|_| events.frame(frame.clone()));
+        (0..1000).for_each(|_| events.frame(&frame));
         let dropped = steps.dropped();
         let summary = recorder.finish(samples::outcome(at_ms(2))).unwrap();
         assert_eq!(summary.lost, dropped);
@@ -575,9 +602,9 @@ mod tests {
             .unwrap();
         let mut frame = samples::frame(0);
         frame.image.rgb.clear();
-        events.frame(frame.clone());
-        events.frame(frame);
-        events.frame(samples::frame(1));
+        events.frame(&frame);
+        events.frame(&frame);
+        events.frame(&samples::frame(1));
         let error = recorder.finish(samples::outcome(at_ms(2))).unwrap_err();
         let EpisodeError::Incomplete { lost, first } = error else {
             panic!("{error}")
