@@ -39,6 +39,8 @@ mod error;
 mod eval;
 #[cfg(feature = "sim")]
 mod film;
+#[cfg(feature = "fleet")]
+mod fleet;
 mod fuzz;
 #[cfg(feature = "sim")]
 mod jobs;
@@ -107,6 +109,10 @@ fn dispatch(command: &Command) -> Result<Grade, CommandError> {
         Command::Bin(args) => bin::run(args),
         Command::CollectSim(args) => collect_sim::run(args),
         Command::Policy(PolicyCommand::Check(args)) => policy_check::run(args),
+        #[cfg(feature = "fleet")]
+        Command::Forward(args) => fleet::forward(args),
+        #[cfg(feature = "fleet")]
+        Command::Collect(args) => fleet::collect(args),
         Command::Simulate(args) => simulate::run(args),
         Command::Replay(args) => replay::run(args),
         Command::FuzzSafety(args) => fuzz::run(args),
@@ -127,6 +133,10 @@ fn dispatch(command: &Command) -> Result<Grade, CommandError> {
         Command::Eval(args) => (&args.launch, &args.policy),
         Command::Bin(args) => (&args.launch, &args.policy),
         Command::CollectSim(args) => (&args.launch, &args.policy),
+        #[cfg(feature = "fleet")]
+        Command::Forward(args) => return fleet::forward(args),
+        #[cfg(feature = "fleet")]
+        Command::Collect(args) => return fleet::collect(args),
         Command::Policy(PolicyCommand::Check(args)) => return policy_check::run(args),
         Command::Replay(args) => return replay::run(args),
         Command::FuzzSafety(args) => return fuzz::run(args),
