@@ -106,7 +106,7 @@ fn everything_arrives_once_whoever_comes_late_or_goes_early() {
     for robot in ["arm-1", "arm-2"] {
         for number in 0..6u8 {
             let seed = number + 10 * (robot.as_bytes()[4] - b'0');
-            let bytes = episode(seed, 300_000 * usize::from(number));
+            let bytes = episode(seed, 1000 + 300_000 * usize::from(number));
             let name = format!("{number}.mcap");
             fs::write(scratch.directory(robot).join(&name), &bytes).unwrap();
             episodes.insert(format!("{robot}/{name}"), bytes);
