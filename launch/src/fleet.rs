@@ -6,6 +6,7 @@ use crate::cli::{CollectFleetArgs, ForwardArgs, Output};
 use crate::error::{CommandError, Grade};
 use crate::output;
 use std::fmt;
+use std::io::{self, Write};
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
@@ -30,14 +31,10 @@ pub fn forward(args: &ForwardArgs) -> Result<Grade, CommandError> {
         once: args.once,
     };
     let stop = stop(args.seconds);
-    let quiet = is_stdout(args.json.as_deref());
-    let report = forwarder.run(&stop, &mut |name| {
-        if !quiet {
-            println!("{name}");
-        }
-    });
+    let json = args.json.as_deref();
+    let report = forwarder.run(&stop, &mut |name| tell(json, name));
     let report = Forwarded(report.map_err(graded)?);
-    output::report(&report, &report.0, args.json.as_deref())?;
+    output::report(&report, &report.0, json)?;
     let is_short = report.0.waiting > 0 || !report.0.refused.is_empty();
     Ok(if is_short { Grade::Short } else { Grade::Good })
 }
@@ -52,20 +49,18 @@ pub fn collect(args: &CollectFleetArgs) -> Result<Grade, CommandError> {
     let config = network.collector().map_err(CommandError::input)?;
     let place = place(args)?;
     let stop = stop(args.seconds);
-    let quiet = is_stdout(args.json.as_deref());
+    let json = args.json.as_deref();
     let wanted = args.episodes.map_or(u64::MAX, u64::from);
     let stored = AtomicU64::new(0);
     let report = collect::run(&config, place, &stop, &|record| {
-        if !quiet {
-            let mark = if record.complete { "" } else { " (incomplete)" };
-            println!("{}{mark}", record.stored_as);
-        }
+        let mark = if record.complete { "" } else { " (incomplete)" };
+        tell(json, &format_args!("{}{mark}", record.stored_as));
         if stored.fetch_add(1, Ordering::Relaxed) + 1 >= wanted {
             stop.ask();
         }
     });
     let report = Collected(report.map_err(graded)?);
-    output::report(&report, &report.0, args.json.as_deref())?;
+    output::report(&report, &report.0, json)?;
     let is_short = args.episodes.is_some() && report.0.episodes < wanted;
     Ok(if is_short { Grade::Short } else { Grade::Good })
 }
@@ -119,8 +114,12 @@ fn stop(seconds: Option<f64>) -> Stop {
     stop
 }
 
-fn is_stdout(json: Option<&Path>) -> bool {
-    json == Some(Path::new("-"))
+/// A line for people, unless standard output belongs to a program.
+fn tell(json: Option<&Path>, line: &impl fmt::Display) {
+    if json != Some(Path::new("-")) {
+        // Nobody reads any more: that ends no collector.
+        let _ = writeln!(io::stdout(), "{line}");
+    }
 }
 
 /// What was given is wrong, or the machine is.

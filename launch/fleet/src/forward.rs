@@ -32,7 +32,7 @@ const ANSWER_MAX: Duration = Duration::from_secs(15);
 const GLANCE: Duration = Duration::from_millis(200);
 
 const WAIT_MIN: Duration = Duration::from_millis(500);
-const WAIT_MAX: Duration = Duration::from_secs(16);
+const WAIT_MAX: Duration = Duration::from_secs(8);
 
 #[derive(Debug)]
 pub struct Forwarder {
