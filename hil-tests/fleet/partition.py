@@ -8,7 +8,7 @@ Examples:
   hil-tests/fleet/partition.py target/release/visuomotor --json -
       20 robots, 2 % of all packets lost each way, 50 ms each way, 60 s without a network, the collector killed once.
   hil-tests/fleet/partition.py target/release/visuomotor --wire none --partition-s 0 --lead-s 0 --kills 0 \\
-      --episodes 10 --episode-kib 16384 --json -
+      --abandoned 0 --episodes 6 --episode-kib 16384 --json -
       How fast one collector takes what 20 robots have ready, on the loopback interface.
 
 The wire between the namespaces is this program: one TUN device in each, packets carried between them, held back, or
@@ -82,7 +82,8 @@ def arguments():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("program", type=pathlib.Path, help="the visuomotor to test")
     parser.add_argument("--robots", type=int, default=20)
-    parser.add_argument("--episodes", type=int, default=8, help="closed ones of each robot; one more is abandoned")
+    parser.add_argument("--episodes", type=int, default=8, help="closed ones of each robot")
+    parser.add_argument("--abandoned", type=int, default=1, help="files of each robot whose recorder was killed")
     parser.add_argument("--episode-kib", type=int, default=512)
     parser.add_argument("--loss", type=percent, default=0.02, help="of the packets each way, such as 2%%")
     parser.add_argument("--delay", type=milliseconds, default=0.05, help="each way, such as 50ms")
@@ -131,7 +132,8 @@ class Fleet:
                 self.endpoint = f"tcp/127.0.0.1:{free.getsockname()[1]}"
         random_bytes = random.Random(args.seed)
         for robot in self.robots:
-            self.abandon(robot, random_bytes.randbytes(20_000))
+            for number in range(args.abandoned):
+                self.abandon(robot, f"torn-{number}.mcap.open", random_bytes.randbytes(20_000))
         # All of it is in memory before the clock starts: making it is not what is measured.
         spread = 2 * args.lead_s + args.partition_s
         plan = []
@@ -167,7 +169,7 @@ class Fleet:
             makers.join()
         # The last episode was there then; nobody who is waited for can have come sooner.
         ready = max(time.monotonic(), disturbed_until)
-        expected = args.robots * (args.episodes + 1)
+        expected = args.robots * (args.episodes + args.abandoned)
         while self.indexed() < expected and time.monotonic() - started < args.limit_s:
             self.check_alive(forwarders)
             time.sleep(0.2)
@@ -198,11 +200,11 @@ class Fleet:
                 os.rename(f"{path}.open", path)
             self.made[f"{robot}/{name}"] = hashlib.sha256(content).hexdigest(), len(content)
 
-    def abandon(self, robot, content):
+    def abandon(self, robot, name, content):
         """What a recorder leaves that was killed."""
         content = MAGIC + content
-        (self.scratch / robot / "torn.mcap.open").write_bytes(content)
-        self.abandoned[f"{robot}/torn.mcap.open"] = hashlib.sha256(content).hexdigest(), len(content)
+        (self.scratch / robot / name).write_bytes(content)
+        self.abandoned[f"{robot}/{name}"] = hashlib.sha256(content).hexdigest(), len(content)
 
     def collect(self):
         self.collector = self.spawn(
