@@ -1,6 +1,6 @@
 //! `visuomotor forward` and `visuomotor collect` as processes: on this machine, and on a bad network of namespaces.
 
-use crate::scratch::{Scratch, repository, run, stderr, visuomotor};
+use crate::scratch::{Scratch, changed, repository, run, stderr, visuomotor};
 use serde_json::Value;
 use std::net::TcpListener;
 use std::process::{Command, Stdio};
@@ -139,4 +139,97 @@ fn long_a_fleet_gets_everything_through_a_bad_network_a_partition_and_a_killed_c
         report["packets_lost"].as_u64() > Some(0),
         "the network was bad: {report}"
     );
+}
+
+/// The configuration files that README.md shows, with certificates made here: a robot is heard under the name in its
+/// certificate, and nobody else is heard at all.
+#[test]
+fn certificates_say_who_may_send_what() {
+    let scratch = Scratch::new("fleet-tls");
+    if let Err(reason) = certificates(&scratch) {
+        return eprintln!("SKIPPED, certificates: {reason}");
+    }
+    let port = endpoint().rsplit(':').next().expect("a port").to_owned();
+    let shipped = |name: &str| {
+        let path = repository().join("launch/fleet").join(name);
+        std::fs::read_to_string(path).expect("shipped")
+    };
+    let collector = changed(
+        &shipped("collector.json5"),
+        "0.0.0.0:7447",
+        &format!("127.0.0.1:{port}"),
+    );
+    let robot = changed(
+        &shipped("robot.json5"),
+        "collector.example:7447",
+        &format!("localhost:{port}"),
+    );
+    scratch.write("collector.json5", collector);
+    scratch.write("robot.json5", &robot);
+    scratch.write("stranger.json5", robot.replace("robot.", "stranger."));
+    for directory in ["own", "foreign", "stolen"] {
+        std::fs::create_dir(scratch.path(directory)).expect("a directory");
+        scratch.write(&format!("{directory}/a.mcap"), directory);
+    }
+    let mut collector = visuomotor()
+        .args(["collect", "--out", "out", "--config", "collector.json5"])
+        .current_dir(scratch.path(""))
+        .stdout(Stdio::null())
+        .spawn()
+        .expect("it starts");
+    for (directory, name, config, seconds, code) in [
+        ("own", "arm-7", "robot.json5", "60", 0),
+        ("foreign", "arm-8", "robot.json5", "3", 1),
+        ("stolen", "arm-7", "stranger.json5", "3", 1),
+    ] {
+        let output = visuomotor()
+            .args(["forward", directory, "--robot", name, "--config", config])
+            .args(["--once", "--seconds", seconds])
+            .current_dir(scratch.path(""))
+            .output()
+            .expect("it starts");
+        assert_eq!(
+            output.status.code(),
+            Some(code),
+            "{directory}: {}",
+            stderr(&output)
+        );
+    }
+    collector.kill().expect("it runs");
+    collector.wait().expect("it ran");
+    let index = std::fs::read_to_string(scratch.path("out/index.jsonl")).expect("an index");
+    assert_eq!(index.lines().count(), 1, "{index}");
+}
+
+/// An authority, a collector, the robot `arm-7`, and one that the same authority signed as somebody else.
+fn certificates(scratch: &Scratch) -> Result<(), String> {
+    let extensions = "subjectAltName=DNS:localhost\nextendedKeyUsage=serverAuth,clientAuth\n";
+    scratch.write("extensions", extensions);
+    let key = "-newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes";
+    let mut lines = vec![format!(
+        "req -x509 {key} -days 2 -subj /CN=fleet -keyout ca.key -out ca.pem"
+    )];
+    for (file, name) in [
+        ("collector", "localhost"),
+        ("robot", "arm-7"),
+        ("stranger", "arm-8"),
+    ] {
+        lines.push(format!(
+            "req {key} -subj /CN={name} -keyout {file}.key -out {file}.csr"
+        ));
+        lines.push(format!(
+            "x509 -req -in {file}.csr -CA ca.pem -CAkey ca.key -CAcreateserial -days 2 -extfile extensions -out {file}.pem"
+        ));
+    }
+    for line in lines {
+        let output = Command::new("openssl")
+            .args(line.split_whitespace())
+            .current_dir(scratch.path(""))
+            .output()
+            .map_err(|error| format!("openssl: {error}"))?;
+        if !output.status.success() {
+            return Err(format!("openssl {line}: {}", stderr(&output)));
+        }
+    }
+    Ok(())
 }
