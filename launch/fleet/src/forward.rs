@@ -20,6 +20,7 @@ use std::time::Duration;
 use zenoh::handlers::FifoChannel;
 use zenoh::qos::{CongestionControl, Priority};
 use zenoh::query::{ConsolidationMode, Reply};
+use zenoh::session::ZenohId;
 use zenoh::{Config, Session, Wait};
 
 /// How often the directory is looked at.
@@ -28,7 +29,7 @@ const LOOK: Duration = Duration::from_secs(1);
 /// No answer after so long: the smallest block passes at 1 kB/s in this time.
 const ANSWER_MAX: Duration = Duration::from_secs(15);
 
-/// How often somebody who waits for an answer looks whether it shall end.
+/// How often somebody who waits for an answer looks whether it can still come.
 const GLANCE: Duration = Duration::from_millis(200);
 
 const WAIT_MIN: Duration = Duration::from_millis(500);
@@ -263,6 +264,10 @@ impl Link for ZenohLink<'_> {
             Away
         };
         let attachment = serde_json::to_vec(offer).map_err(|error| away(&error))?;
+        let asked = self.next_hop();
+        if asked.is_none() {
+            return Err(away(&"not connected"));
+        }
         let replies = self
             .session
             .get(&self.key)
@@ -276,14 +281,24 @@ impl Link for ZenohLink<'_> {
             .with(FifoChannel::new(1))
             .wait()
             .map_err(|error| away(&error))?;
-        loop {
+        // Zenoh's own limit passes late, or twice as late, where a connection breaks under a question.
+        for _ in 0..ANSWER_MAX.as_millis() / GLANCE.as_millis() {
             match replies.recv_timeout(GLANCE) {
                 Ok(Some(reply)) => return understood(&reply).map_err(|why| away(&why)),
                 Ok(None) if self.stop.is_asked() => return Err(away(&"asked to stop")),
+                Ok(None) if self.next_hop() != asked => return Err(away(&"the connection broke")),
                 Ok(None) => {}
                 Err(error) => return Err(away(&error)),
             }
         }
+        Err(away(&"none in time"))
+    }
+}
+
+impl ZenohLink<'_> {
+    /// The router, or collector, at the other end of the connection.
+    fn next_hop(&self) -> Option<ZenohId> {
+        self.session.info().routers_zid().wait().next()
     }
 }
 

@@ -10,10 +10,6 @@ use zenoh::{Config, Session, Wait};
 /// Where a collector listens unless told otherwise: only for robots on the same machine.
 pub const LISTEN: &str = "tcp/127.0.0.1:7447";
 
-/// A block that waits for a slow network is not given up sooner, µs. Zenoh closes a connection in which nothing moved
-/// for so long.
-const BLOCKED_US_MAX: &str = "30000000";
-
 /// How long a robot tries to reach a collector before it says that it cannot, and tries again, ms.
 const CONNECT_MS_MAX: &str = "2000";
 
@@ -60,8 +56,6 @@ impl Network {
         };
         set(&mut config, "scouting/multicast/enabled", "false")?;
         set(&mut config, "scouting/gossip/enabled", "false")?;
-        let blocked = "transport/link/tx/queue/congestion_control/block/wait_before_close";
-        set(&mut config, blocked, BLOCKED_US_MAX)?;
         if !self.connect.is_empty() {
             set(&mut config, "connect/endpoints", &list(&self.connect))?;
         }
