@@ -122,7 +122,10 @@ def listed(endpoint):
 
 
 def request(endpoint, path, method="GET"):
-    with urllib.request.urlopen(urllib.request.Request(endpoint + path, method=method)) as response:
+    # The server wants to see a signature, and does not check it.
+    signed = "AWS4-HMAC-SHA256 Credential=test/20260101/us-east-1/s3/aws4_request, SignedHeaders=host, Signature=0"
+    asked = urllib.request.Request(endpoint + path, method=method, headers={"Authorization": signed})
+    with urllib.request.urlopen(asked) as response:
         return response.read()
 
 
