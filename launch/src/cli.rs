@@ -3,12 +3,16 @@
 //! Not responsible for doing any of it ([`crate::main`] dispatches) nor for the launch file ([`crate::config`]).
 
 mod bench;
+#[cfg(feature = "fleet")]
+mod fleet;
 mod live;
 mod look;
 mod mend;
 mod verify;
 
 pub use bench::*;
+#[cfg(feature = "fleet")]
+pub use fleet::{CollectFleetArgs, ForwardArgs, Output};
 pub use live::{DoctorArgs, RunArgs};
 pub use look::{EpisodesArgs, LineageArgs, ShowArgs};
 pub use mend::RecoverArgs;
@@ -52,6 +56,12 @@ pub enum Command {
     Bin(BinArgs),
     /// Simulate episodes and keep them as training data.
     CollectSim(CollectArgs),
+    /// Send the episodes of a robot's directory to a collector, until it has each of them.
+    #[cfg(feature = "fleet")]
+    Forward(ForwardArgs),
+    /// Collect the episodes of any number of robots, each once.
+    #[cfg(feature = "fleet")]
+    Collect(CollectFleetArgs),
     /// Simulate the whole system by seed, with faults, and check every tick.
     #[cfg(feature = "sim")]
     Simulate(SimulateArgs),
@@ -511,6 +521,11 @@ mod tests {
             "collect-sim a.toml --episodes 3 --seed 1 --out d --explore 0,2",
             "eval a.toml --unknown",
             "policy check",
+            "forward d",
+            "forward d --robot ../a",
+            "collect",
+            "collect --out s3:///a",
+            "collect --out d --episodes 0",
         ] {
             let words = std::iter::once("visuomotor").chain(line.split_whitespace());
             let error = Cli::try_parse_from(words).expect_err(line);
@@ -535,6 +550,8 @@ mod tests {
         ]
         .into_iter()
         .chain(bench::EXAMPLES);
+        #[cfg(feature = "fleet")]
+        let help = help.chain(fleet::EXAMPLES);
         let help: Vec<_> = help.collect();
         let help = help.join("\n").replace("\\\n", " ");
         let lines: Vec<_> = help

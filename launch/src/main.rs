@@ -45,6 +45,8 @@ mod error;
 mod eval;
 #[cfg(feature = "sim")]
 mod film;
+#[cfg(feature = "fleet")]
+mod fleet;
 mod fuzz;
 #[cfg(feature = "sim")]
 mod jobs;
@@ -120,6 +122,10 @@ fn dispatch(command: &Command) -> Result<Grade, CommandError> {
         Command::Bin(args) => bin::run(args),
         Command::CollectSim(args) => collect_sim::run(args),
         Command::Policy(PolicyCommand::Check(args)) => policy_check::run(args),
+        #[cfg(feature = "fleet")]
+        Command::Forward(args) => fleet::forward(args),
+        #[cfg(feature = "fleet")]
+        Command::Collect(args) => fleet::collect(args),
         Command::Simulate(args) => simulate::run(args),
         Command::Replay(args) => match args.on {
             Some(stage) => replay_on::run(args, stage),
@@ -150,6 +156,10 @@ fn dispatch(command: &Command) -> Result<Grade, CommandError> {
         Command::Eval(args) => (&args.launch, &args.policy),
         Command::Bin(args) => (&args.launch, &args.policy),
         Command::CollectSim(args) => (&args.launch, &args.policy),
+        #[cfg(feature = "fleet")]
+        Command::Forward(args) => return fleet::forward(args),
+        #[cfg(feature = "fleet")]
+        Command::Collect(args) => return fleet::collect(args),
         Command::Policy(PolicyCommand::Check(args)) => return policy_check::run(args),
         Command::Replay(args) if args.on.is_none() => return replay::run(args),
         Command::Replay(_) => return Err(CommandError::input("`--on` needs the simulator")),

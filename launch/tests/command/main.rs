@@ -3,6 +3,8 @@
 mod bad_input;
 mod bench;
 mod eval;
+#[cfg(feature = "fleet")]
+mod fleet;
 #[cfg(feature = "sim")]
 mod freeze;
 mod fuzz;
