@@ -45,6 +45,8 @@ struct Stats {
     /// From each wake-up until the step was ready for the recorder, physics included where they are simulated.
     compute_us: Quantiles,
     dropped: Dropped,
+    /// Episodes that the disk did not take as a whole.
+    incomplete_episodes: u32,
     camera: CameraCounters,
     policy_tick_ms: Quantiles,
     late_decisions: u64,
@@ -119,7 +121,7 @@ pub fn run(args: &RunArgs) -> Result<Grade, CommandError> {
     for thread in &summary.hanging {
         eprintln!("the {thread} thread hangs and is left behind; the arm is at rest");
     }
-    let well = !summary.interrupted && summary.hanging.is_empty();
+    let well = !summary.interrupted && summary.hanging.is_empty() && summary.incomplete == 0;
     Ok(if stats.successes > 0 && well {
         Grade::Good
     } else {
@@ -164,6 +166,7 @@ impl Stats {
                 events: summary.dropped.events,
                 decisions: summary.dropped_decisions,
             },
+            incomplete_episodes: summary.incomplete,
             camera: summary.camera,
             policy_tick_ms,
             late_decisions: last.counters.late_decisions,

@@ -114,6 +114,8 @@ pub struct Summary {
     pub dropped: Losses,
     /// Decisions that found the control thread's ring full.
     pub dropped_decisions: u64,
+    /// Episodes whose record is not as it should be, because the disk did not take it.
+    pub incomplete: u32,
     pub camera: CameraCounters,
     /// Names of the threads that did not end; the arm is at rest without them.
     pub hanging: Vec<String>,
@@ -143,6 +145,10 @@ struct Session<'a> {
     seed: u64,
     /// Given to the policy when it starts.
     policy_seed: u64,
+    /// Where the episode is recorded; `None` where it is not.
+    record: Option<PathBuf>,
+    /// Episodes whose record is not as it should be.
+    incomplete: u32,
     /// The step that was shown last, to measure the rate.
     shown: Option<Step<JOINTS>>,
     realtime: Process,
@@ -272,6 +278,8 @@ pub fn run(
             finished: Vec::new(),
             seed: 0,
             policy_seed: 0,
+            record: None,
+            incomplete: 0,
             shown: None,
             realtime,
         };
@@ -281,6 +289,7 @@ pub fn run(
         let polled = *session.camera.read();
         let Session {
             finished,
+            incomplete,
             seeds,
             recorder,
             ..
@@ -305,6 +314,7 @@ pub fn run(
             control,
             dropped,
             dropped_decisions,
+            incomplete,
             camera: polled,
             hanging,
             last: last.ok_or(SessionError::ThreadGone)?,

@@ -13,13 +13,14 @@ use crossbeam::channel::RecvTimeoutError;
 use rand::RngExt;
 use rand_xoshiro::Xoshiro256PlusPlus;
 use std::f64::consts::TAU;
-use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use visuomotor_drivers::sim::{Split, World};
 use visuomotor_runtime::clock::linux::LinuxMono;
 use visuomotor_runtime::clock::{Duration, Instant};
 use visuomotor_runtime::controller::Request;
-use visuomotor_runtime::episode::{Condition, Ending, EpisodeWriter, Losses, Outcome};
+use visuomotor_runtime::episode::{
+    Condition, Ending, EpisodeError, EpisodeWriter, Losses, Outcome,
+};
 use visuomotor_runtime::kinematics::pose;
 use visuomotor_runtime::observation::TcpPose;
 use visuomotor_runtime::phase::Phase;
@@ -63,9 +64,9 @@ impl Session<'_> {
                 start = wiring::draw_start(self.launch, rng);
             }
             self.policy_seed = rng.random();
-            let Some(path) = self.approach(seed, start, interrupted)? else {
+            if !self.approach(seed, start, interrupted)? {
                 continue;
-            };
+            }
             if self.plan.repeat.is_some() {
                 self.check_start(&start)?;
             }
@@ -73,7 +74,7 @@ impl Session<'_> {
                 // Only now that the fingers are up: new objects may lie where they were.
                 self.change_scene(seed)?;
             }
-            self.episode(seed, &path, interrupted)?;
+            self.episode(seed, interrupted)?;
         }
         self.request(Request::Hold)?;
         self.wait(SETTLE)
@@ -92,16 +93,16 @@ impl Session<'_> {
         self.wait(SETTLE)
     }
 
-    /// Begins the record of an episode and brings the tool to the start pose. Tells where the record is; `None` when that
-    /// takes too long, or a person interrupts.
+    /// Begins the record of an episode and brings the tool to the start pose. False when that takes too long, or a person
+    /// interrupts.
     fn approach(
         &mut self,
         seed: u64,
         start: TcpPose,
         interrupted: &AtomicBool,
-    ) -> Result<Option<PathBuf>, SessionError> {
+    ) -> Result<bool, SessionError> {
         let began = LinuxMono::now();
-        let mut record = None;
+        let mut begun = false;
         let mut rearmed = false;
         self.request(Request::Hold)?;
         loop {
@@ -115,12 +116,12 @@ impl Session<'_> {
             let off = (step.reference.position_m - start.position_m).amax();
             let turned = (step.reference.yaw_rad - start.yaw_rad).abs();
             match step.phase {
-                Phase::Approach if off.max(turned) < ARRIVED => return Ok(record),
+                Phase::Approach if off.max(turned) < ARRIVED => return Ok(true),
                 // Every episode begins at the measured pose, and its record before that: there a replay can begin.
                 Phase::Hold if step.is_stopped() && !rearmed => {
                     rearmed = true;
-                    if record.is_none() {
-                        record = Some(self.begin(seed, step.due)?);
+                    if !std::mem::replace(&mut begun, true) {
+                        self.begin(seed, step.due)?;
                     }
                     self.request(Request::Rearm)?;
                     self.request(Request::Approach(start))?;
@@ -142,10 +143,8 @@ impl Session<'_> {
                 break;
             }
         }
-        if record.is_some() {
-            self.abandon()?;
-        }
-        Ok(None)
+        self.abandon()?;
+        Ok(false)
     }
 
     /// The reference has arrived; the arm itself has to be there too before anything recorded is repeated.
@@ -167,7 +166,7 @@ impl Session<'_> {
     }
 
     /// Begins a record with the step that was due at `since`.
-    fn begin(&mut self, seed: u64, since: Instant) -> Result<PathBuf, SessionError> {
+    fn begin(&mut self, seed: u64, since: Instant) -> Result<(), SessionError> {
         let granted = self.realtime.granted(&self.thread);
         let particulars = Particulars {
             seed,
@@ -177,18 +176,57 @@ impl Session<'_> {
         };
         let directory = &self.plan.directory;
         let (path, header, attachments) = self.lineage.live(directory, &particulars, &granted);
-        let writer = EpisodeWriter::create(&path, &header, &attachments)?;
-        self.recorder.begin(writer, since)?;
-        Ok(path)
+        let begun = EpisodeWriter::create(&path, &header, &attachments)
+            .and_then(|writer| self.recorder.begin(writer, since));
+        self.record = self.unless_incomplete(begun)?.map(|()| path);
+        Ok(())
     }
 
-    fn episode(
+    /// Completes the record, where there is one.
+    fn finish_record(&mut self, outcome: Outcome) -> Result<(), SessionError> {
+        if self.record.is_some() {
+            let finished = self.recorder.finish(outcome);
+            self.unless_incomplete(finished)?;
+        }
+        Ok(())
+    }
+
+    /// What the disk does not take ends the session only where the launch file says so; otherwise it is told and counted.
+    fn unless_incomplete<T>(
         &mut self,
-        seed: u64,
-        path: &Path,
-        interrupted: &AtomicBool,
-    ) -> Result<(), SessionError> {
-        let _span = tracing::info_span!("episode", seed, path = %path.display()).entered();
+        recorded: Result<T, EpisodeError>,
+    ) -> Result<Option<T>, SessionError> {
+        match recorded {
+            Ok(done) => Ok(Some(done)),
+            Err(
+                error @ (EpisodeError::Incomplete { .. }
+                | EpisodeError::File { .. }
+                | EpisodeError::Io(_)
+                | EpisodeError::Log(_)),
+            ) if self.on_loss() == OnLoss::Continue => {
+                tracing::error!(
+                    "the episode of seed {} is not recorded as it should be: {error}",
+                    self.seed
+                );
+                self.incomplete += 1;
+                Ok(None)
+            }
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    fn on_loss(&self) -> OnLoss {
+        let episode = self.launch.episode.as_ref();
+        episode.map_or(OnLoss::default(), |episode| episode.on_loss)
+    }
+
+    fn episode(&mut self, seed: u64, interrupted: &AtomicBool) -> Result<(), SessionError> {
+        let path = self.record.clone();
+        let path = path.map_or_else(
+            || "not recorded".to_owned(),
+            |path| path.display().to_string(),
+        );
+        let _span = tracing::info_span!("episode", seed, path).entered();
         let began = LinuxMono::now();
         self.request(Request::StartPolicy)?;
         self.seeds
@@ -204,7 +242,6 @@ impl Session<'_> {
         let interrupted = interrupted.load(Ordering::Relaxed);
         let wall_s = (LinuxMono::now() - began).as_nanos() as f64 * 1e-9;
         let result = self.close(seed, played, max_held_m, wall_s, interrupted)?;
-        let path = path.display().to_string();
         if interrupted {
             self.status.stop_episode(&result, &path);
         } else {
@@ -250,8 +287,7 @@ impl Session<'_> {
 
     /// Stops the arm where the launch file wants no motion that is not recorded.
     fn heed_losses(&mut self) -> Result<(), SessionError> {
-        let on_loss = self.launch.episode.as_ref().map(|episode| episode.on_loss);
-        if on_loss != Some(OnLoss::Stop) {
+        if self.on_loss() != OnLoss::Stop {
             return Ok(());
         }
         let Condition { trouble, lost } = self.recorder.condition();
@@ -266,13 +302,12 @@ impl Session<'_> {
 
     /// Completes the recording without the policy's word.
     fn abandon(&mut self) -> Result<(), SessionError> {
-        self.recorder.finish(Outcome {
+        self.finish_record(Outcome {
             ended_at: LinuxMono::now(),
             ending: Ending::Stopped,
             success: None,
             actions: self.progress.step(),
-        })?;
-        Ok(())
+        })
     }
 
     /// Judges the end and completes the recording.
@@ -296,7 +331,7 @@ impl Session<'_> {
             _ => Ending::StepLimit,
         };
         let result = played.result(seed, &end, max_held_m, fault, wall_s, wall_s);
-        self.recorder.finish(Outcome {
+        self.finish_record(Outcome {
             ended_at: LinuxMono::now(),
             ending,
             success: (!interrupted).then_some(result.success()),

@@ -11,6 +11,7 @@ mod fuzz;
 mod look;
 #[cfg(feature = "planted-bugs")]
 mod planted;
+mod recover;
 mod replay;
 mod robots;
 #[cfg(feature = "sim")]
@@ -19,3 +20,4 @@ mod scratch;
 mod simulate;
 #[cfg(feature = "sim")]
 mod tracer;
+mod verify;

@@ -5,7 +5,11 @@ use std::path::Path;
 use std::{fs, io};
 
 const LAUNCH_FILE: &str = "launch/robots/sim_iiwa14.toml";
-const BUILT: [&str; 3] = ["--release", "--package", "visuomotor"];
+/// Without the network, which takes as long to build as all the rest.
+#[rustfmt::skip]
+const BUILT: [&str; 6] = [
+    "--release", "--package", "visuomotor", "--no-default-features", "--features", "sim",
+];
 
 pub fn run() -> Result<(), Failure> {
     crate::make_ready()?;

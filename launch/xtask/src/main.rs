@@ -1,9 +1,10 @@
-//! Development tasks: `cargo xtask setup | demo | test`.
+//! Development tasks: `cargo xtask setup | demo | test | golden | meshes`.
 //!
 //! Responsible for the way from a fresh clone to a running demo or a finished test run. Not responsible for anything
 //! that a built `visuomotor` needs while it runs.
 
 mod demo;
+mod golden;
 mod meshes;
 mod native;
 mod process;
@@ -23,6 +24,8 @@ cargo xtask demo
     Set up, build, and watch the simulated arm grasp: five episodes in real time, then twenty as fast as they go.
 cargo xtask test [--quick]
     Everything that CI runs. --quick leaves out the tests whose names start with `long_`.
+cargo xtask golden
+    Record the golden episodes anew, which every run of the tests puts through today's code.
 cargo xtask meshes DIR
     Write fifty test objects to DIR, to evaluate on: visuomotor eval … --objects DIR.
 
@@ -57,6 +60,7 @@ fn run(words: &[&str]) -> Result<(), Failure> {
     match words {
         ["setup", options @ ..] => setup(options),
         ["demo"] => demo::run(),
+        ["golden"] => golden::run(),
         ["meshes", dir] => meshes::write(Path::new(dir), MESHES, MESHES_SEED),
         ["test"] => test_run::run(test_run::Extent::Everything),
         ["test", "--quick"] => test_run::run(test_run::Extent::Quick),
