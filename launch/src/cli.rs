@@ -3,9 +3,13 @@
 //! Not responsible for doing any of it ([`crate::main`] dispatches) nor for the launch file ([`crate::config`]).
 
 mod bench;
+mod datasets;
 mod live;
 
 pub use bench::*;
+pub use datasets::{
+    ExportCommand, ExportLerobotArgs, ExportParquetArgs, ImportCommand, ImportLerobotArgs,
+};
 pub use live::{DoctorArgs, RunArgs};
 
 use crate::policy::PolicyChoice;
@@ -51,6 +55,12 @@ pub enum Command {
     Simulate(SimulateArgs),
     /// Feed a recorded episode to the controller and demand the same answers, bit for bit.
     Replay(ReplayArgs),
+    /// Make a data set of recorded episodes.
+    #[command(subcommand)]
+    Export(ExportCommand),
+    /// Make episodes of a data set.
+    #[command(subcommand)]
+    Import(ImportCommand),
     /// Inspect policies.
     #[command(subcommand)]
     Policy(PolicyCommand),
@@ -479,6 +489,11 @@ mod tests {
             "collect-sim a.toml --episodes 3 --seed 1 --out d --explore 0,2",
             "eval a.toml --unknown",
             "policy check",
+            "export lerobot a.mcap",
+            "export lerobot --out d",
+            "export lerobot a.mcap --out d --fps 0",
+            "export parquet --out d",
+            "import lerobot d",
         ] {
             let words = std::iter::once("visuomotor").chain(line.split_whitespace());
             let error = Cli::try_parse_from(words).expect_err(line);
@@ -495,6 +510,9 @@ mod tests {
             EVAL_EXAMPLES,
             BIN_EXAMPLES,
             COLLECT_EXAMPLES,
+            datasets::EXPORT_LEROBOT_EXAMPLES,
+            datasets::EXPORT_PARQUET_EXAMPLES,
+            datasets::IMPORT_LEROBOT_EXAMPLES,
         ]
         .into_iter()
         .chain(bench::EXAMPLES);

@@ -37,9 +37,11 @@ mod dry_run;
 mod error;
 #[cfg(feature = "sim")]
 mod eval;
+mod export;
 #[cfg(feature = "sim")]
 mod film;
 mod fuzz;
+mod import;
 #[cfg(feature = "sim")]
 mod jobs;
 mod output;
@@ -109,6 +111,8 @@ fn dispatch(command: &Command) -> Result<Grade, CommandError> {
         Command::Policy(PolicyCommand::Check(args)) => policy_check::run(args),
         Command::Simulate(args) => simulate::run(args),
         Command::Replay(args) => replay::run(args),
+        Command::Export(command) => export::run(command),
+        Command::Import(command) => import::run(command),
         Command::FuzzSafety(args) => fuzz::run(args),
         Command::Bench(BenchCommand::Realtime(args)) => bench_realtime::run(args),
         Command::Bench(BenchCommand::Handoff(args)) => bench_handoff::run(args),
@@ -129,6 +133,8 @@ fn dispatch(command: &Command) -> Result<Grade, CommandError> {
         Command::CollectSim(args) => (&args.launch, &args.policy),
         Command::Policy(PolicyCommand::Check(args)) => return policy_check::run(args),
         Command::Replay(args) => return replay::run(args),
+        Command::Export(command) => return export::run(command),
+        Command::Import(command) => return import::run(command),
         Command::FuzzSafety(args) => return fuzz::run(args),
         Command::Bench(BenchCommand::Tick(args)) => return bench_tick::run(args),
         Command::Bench(BenchCommand::Ik(args)) => return bench_ik::run(args),

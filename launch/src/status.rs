@@ -165,6 +165,7 @@ mod tests {
 
     const STATUS: Status = Status {
         seed: 7,
+        trouble: None,
         phase: Phase::Policy,
         mode: OperatingMode::Automatic,
         rate_hz: 1000.0,
