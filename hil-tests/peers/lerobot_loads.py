@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Does LeRobot itself load what `visuomotor export lerobot` wrote, and do the files have the types that it writes?
 
-Installs LeRobot from PyPI into a virtual environment (4 GB, once), writes a small data set with LeRobot's own recorder for
+Installs LeRobot from PyPI into a virtual environment (8 GB, once), writes a small data set with LeRobot's own recorder for
 comparison, loads the exported one, iterates its DataLoader over every frame, asks for windows of actions by time, and lets
 ACT, one of LeRobot's policies, compute a loss on one batch. Prints JSON; exit code 1 when something is not as it should be.
 

@@ -27,8 +27,8 @@ use visuomotor_runtime::clock::Instant;
 use visuomotor_runtime::episode::{DecisionRecord, Ending, ObservationRecord};
 use visuomotor_runtime::observation::TcpPose;
 
-/// A file gets no further episode beyond this.
-const FILE_BYTES_MAX: u64 = 256 << 20;
+/// A file gets no further episode beyond this; whoever is interrupted begins again with the file that was not whole.
+const FILE_BYTES_MAX: u64 = 32 << 20;
 
 /// What to make of which recordings.
 #[derive(Clone, Debug)]

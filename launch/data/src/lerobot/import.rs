@@ -219,7 +219,11 @@ impl Layout {
         }
         let joints: Vec<String> = match names.is_empty() {
             true => (1..=count).map(|joint| format!("joint_{joint}")).collect(),
-            false => names.iter().take(count as usize).map(joint_name).collect(),
+            false => names
+                .iter()
+                .take(count as usize)
+                .map(|name| joint_name(name))
+                .collect(),
         };
         if let Some(name) = joints
             .iter()
@@ -258,7 +262,7 @@ impl Layout {
 }
 
 /// Without the unit that we, or the kind of value that LeRobot, appends.
-fn joint_name(name: &String) -> String {
+fn joint_name(name: &str) -> String {
     let short = name
         .strip_suffix(JOINT_SUFFIX)
         .or_else(|| name.strip_suffix(".pos"));

@@ -26,8 +26,9 @@ use serde_json::{Value, json};
 const CODEBASE_VERSION: &str = "v3.0";
 /// Files in one directory.
 const FILES_IN_CHUNK: u64 = 1000;
-/// A file gets no further episode beyond this; LeRobot's own default.
-pub const FILE_MB: u64 = 100;
+/// A file gets no further episode beyond this. Far less than LeRobot's default of 100, for whoever is interrupted begins
+/// again with the file that was not whole.
+pub const FILE_MB: u64 = 8;
 const DATA_PATH: &str = "data/chunk-{chunk_index:03d}/file-{file_index:03d}.parquet";
 
 const STATE: &str = "observation.state";

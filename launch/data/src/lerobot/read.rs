@@ -165,7 +165,7 @@ impl Dataset {
                     values.push(numbers.as_slice());
                 }
                 for row in 0..values[0].len() {
-                    let value = |column: usize| u64::try_from(values[column][row]).ok();
+                    let value = |column: usize| u64::try_from(*values[column].get(row)?).ok();
                     let place = || {
                         let (chunk, file) = (value(2)?, value(3)?);
                         let number = chunk.checked_mul(FILES_IN_CHUNK)?.checked_add(file)?;

@@ -162,9 +162,12 @@ pub fn decode(bytes: &[u8]) -> Result<Image, String> {
     image.map_err(|error| error.to_string())
 }
 
+/// How many pixels have which value, by channel.
+type Bins = [[u64; 256]; 3];
+
 fn of_pictures(pictures: &[Arc<Vec<u8>>], width: u32, height: u32) -> Result<Stats, String> {
-    let mut bins = [[0_u64; 256]; 3];
-    let mut last: Option<(&Arc<Vec<u8>>, [[u64; 256]; 3])> = None;
+    let mut bins: Bins = [[0; 256]; 3];
+    let mut last: Option<(&Arc<Vec<u8>>, Bins)> = None;
     for bytes in pictures {
         let of_this = match &last {
             Some((before, bins)) if Arc::ptr_eq(before, bytes) => *bins,

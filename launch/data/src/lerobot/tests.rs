@@ -446,9 +446,47 @@ fn an_imported_export_has_the_same_rows() {
             );
         }
         let second = directory.path().join(format!("second-{fps}"));
-        // The second time velocities of commands are not asked for: they never were in the data set.
         export(&what(&imported, fps), &imported, &second, &mut |_| {}).unwrap();
         assert!(columns(&first, 0) == columns(&second, 0));
+    }
+}
+
+#[test]
+fn smaller_robots_come_back_too() {
+    let directory = TestDirectory::new("lerobot-small");
+    for joints in [5, 6] {
+        let mut header = staged::header();
+        header.robot.joint_names.0.truncate(joints);
+        header.policy = None;
+        let stage = Stage {
+            header,
+            ..Stage::default()
+        };
+        let file = match joints {
+            5 => stage.file_of::<5>(),
+            _ => stage.file_of::<6>(),
+        };
+        let place = |name: &str| directory.path().join(format!("{name}-{joints}"));
+        let sources = [place("source").with_extension("mcap")];
+        fs::write(&sources[0], file).unwrap();
+        let export = |sources: &[PathBuf], out: &Path| {
+            export(&what(sources, 20), sources, out, &mut |_| {}).unwrap()
+        };
+        export(&sources, &place("first"));
+        let first = columns(&place("first"), 0);
+        // Nobody's policy acted, so that nothing is said of one.
+        assert!(first.contains_key(ACTION) && !first.contains_key(VERB));
+        assert_eq!(first[STATE].numbers(0).unwrap().len(), joints + 1);
+        import(
+            &place("first"),
+            &place("back"),
+            &ImportOptions::default(),
+            &mut |_| {},
+        )
+        .unwrap();
+        let imported = crate::paths::episodes(&[place("back")], true).unwrap();
+        export(&imported, &place("second"));
+        assert!(first == columns(&place("second"), 0));
     }
 }
 
