@@ -5,7 +5,7 @@
 use crate::allocations;
 use crate::cli::BenchHandoffArgs;
 use crate::config::{JOINTS, Launch};
-use crate::dry_run::{Directory, DryRun, FollowingArm, Ready};
+use crate::dry_run::{Directory, DryRun, FollowingArm, PatternCamera, Ready};
 use crate::error::{CommandError, Grade};
 use crate::output;
 use crate::quantiles::Quantiles;
@@ -93,7 +93,12 @@ pub fn run(args: &BenchHandoffArgs) -> Result<Grade, CommandError> {
     output::check_json(args.json.as_deref())?;
     let launch = Launch::read(&args.launch).map_err(CommandError::input)?;
     let directory = Directory::new("bench-handoff")?;
-    let dry = DryRun::new(&launch, directory.path(), args.seed)?;
+    let dry = DryRun::new(
+        &launch,
+        directory.path(),
+        args.seed,
+        PatternCamera::of(&launch),
+    )?;
     let span = Duration::from_ticks((args.seconds * 1e9) as u64);
     let ended = dry.run(span, |arm, controller, link, ready| {
         control(&launch, span, arm, controller, link, ready)

@@ -8,7 +8,7 @@ mod slices;
 
 use crate::cli::BenchRealtimeArgs;
 use crate::config::Launch;
-use crate::dry_run::{Directory, DryRun};
+use crate::dry_run::{Directory, DryRun, PatternCamera};
 use crate::error::{CommandError, Grade};
 use crate::output;
 use crate::quantiles::Quantiles;
@@ -73,7 +73,12 @@ pub fn run(args: &BenchRealtimeArgs) -> Result<Grade, CommandError> {
     let launch = Launch::read(&args.launch).map_err(CommandError::input)?;
     let directory = Directory::new("bench-realtime")?;
     // Locks the memory: before the load's threads start.
-    let dry = DryRun::new(&launch, directory.path(), args.seed)?;
+    let dry = DryRun::new(
+        &launch,
+        directory.path(),
+        args.seed,
+        PatternCamera::of(&launch),
+    )?;
     let missing = slices::cyclictest_missing();
     if let Some(why) = missing {
         tracing::warn!("cyclictest {why}: measured without it");

@@ -5,12 +5,14 @@
 mod bench;
 mod datasets;
 mod live;
+mod mend;
 
 pub use bench::*;
 pub use datasets::{
     ExportCommand, ExportLerobotArgs, ExportParquetArgs, ImportCommand, ImportLerobotArgs,
 };
 pub use live::{DoctorArgs, RunArgs};
+pub use mend::RecoverArgs;
 
 use crate::policy::PolicyChoice;
 use clap::{Args, Parser, Subcommand, ValueEnum};
@@ -61,6 +63,8 @@ pub enum Command {
     /// Make episodes of a data set.
     #[command(subcommand)]
     Import(ImportCommand),
+    /// Make an episode of what a killed program left behind, or of what damage has spared.
+    Recover(RecoverArgs),
     /// Inspect policies.
     #[command(subcommand)]
     Policy(PolicyCommand),
@@ -507,6 +511,7 @@ mod tests {
             EXAMPLES,
             live::RUN_EXAMPLES,
             live::DOCTOR_EXAMPLES,
+            mend::RECOVER_EXAMPLES,
             EVAL_EXAMPLES,
             BIN_EXAMPLES,
             COLLECT_EXAMPLES,

@@ -3,7 +3,7 @@
 //! The thread is the real one ([`crate::threads::control`]), in a session that records everything; only the arm stands in.
 
 use crate::config::{JOINTS, Launch};
-use crate::dry_run::{Directory, DryRun, FollowingArm};
+use crate::dry_run::{Directory, DryRun, FollowingArm, PatternCamera};
 use crate::system_calls;
 use crate::threads;
 use std::fs::File;
@@ -78,7 +78,7 @@ fn watch(misdeeds: &'static [fn()], mut meanwhile: impl FnMut()) {
     std::thread::spawn(move || {
         let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("robots/sim_iiwa14.toml");
         let launch = Launch::read(&path).unwrap();
-        let run = DryRun::new(&launch, &episodes, 1).unwrap();
+        let run = DryRun::new(&launch, &episodes, 1, PatternCamera::of(&launch)).unwrap();
         let control = |arm: &mut FollowingArm, controller: &mut _, link, ready: &_| {
             let mut arm = WatchingArm {
                 arm,

@@ -80,14 +80,21 @@ pub struct DryRun<'a> {
     launch: &'a Launch,
     lineage: Lineage<'a>,
     directory: PathBuf,
-    seed: u64,
+    /// Of the episode that comes next.
+    pub seed: u64,
+    camera: PatternCamera,
     realtime: Process,
 }
 
 impl<'a> DryRun<'a> {
     /// Episodes go into `directory`. Asks for all real-time rights, so call it before any thread starts; goes on without
     /// them, and says so.
-    pub fn new(launch: &'a Launch, directory: &Path, seed: u64) -> Result<Self, CommandError> {
+    pub fn new(
+        launch: &'a Launch,
+        directory: &Path,
+        seed: u64,
+        camera: PatternCamera,
+    ) -> Result<Self, CommandError> {
         let identity = policy::open(launch, Some(&PolicyChoice::Weak))
             .map_err(CommandError::input)?
             .identity;
@@ -103,6 +110,7 @@ impl<'a> DryRun<'a> {
             lineage: Lineage::new(launch, identity).map_err(CommandError::failed)?,
             directory: directory.to_owned(),
             seed,
+            camera,
         })
     }
 
@@ -167,16 +175,13 @@ impl<'a> DryRun<'a> {
             ended: ended.clone(),
             well: true,
         };
-        let mut camera = PatternCamera {
-            side_px: 64,
-            sequence: 0,
-        };
+        let mut camera = self.camera.clone();
         thread::scope(|scope| {
             let end = EndOnDrop([&ended, &cancelled]);
             let (ready, started) = channel::bounded(1);
             let (seeds, seeds_read) = channel::bounded(1);
             let (played_send, _played) = channel::bounded(1);
-            let period = threads::frame_period(launch);
+            let period = camera.period;
             named("camera")
                 .spawn_scoped(scope, move || {
                     threads::camera(&mut camera, period, camera_link);
@@ -290,25 +295,47 @@ impl Arm<JOINTS> for FollowingArm {
     }
 }
 
-struct PatternCamera {
-    side_px: u32,
+/// Shows a slope that moves, with some noise, as fast as it is asked.
+#[derive(Clone)]
+pub struct PatternCamera {
+    pub size_px: (u32, u32),
+    pub period: Duration,
     sequence: u64,
+}
+
+impl PatternCamera {
+    pub fn new(size_px: (u32, u32), period: Duration) -> Self {
+        Self {
+            size_px,
+            period,
+            sequence: 0,
+        }
+    }
+
+    /// What the launch file's policy would look at.
+    pub fn of(launch: &Launch) -> Self {
+        Self::new((64, 64), threads::frame_period(launch))
+    }
 }
 
 impl Camera for PatternCamera {
     fn size(&self) -> (u32, u32) {
-        (self.side_px, self.side_px)
+        self.size_px
     }
 
     fn capture(&mut self, now: Instant, frame: &mut Frame) -> Result<(), CameraError> {
         self.sequence += 1;
         (frame.captured_at, frame.sequence) = (now, self.sequence);
-        (frame.image.width, frame.image.height) = self.size();
-        let bytes = 3 * self.side_px * self.side_px;
-        frame.image.rgb.clear();
+        (frame.image.width, frame.image.height) = self.size_px;
+        let (width, height) = self.size_px;
+        let bytes = 3 * width * height;
         let first = self.sequence as u32;
-        let pattern = (first..first + bytes).map(|byte| byte as u8);
-        frame.image.rgb.extend(pattern);
+        frame.image.rgb.clear();
+        frame.image.rgb.extend((first..first + bytes).map(|at| {
+            let slope = (at / 3 % width) * 255 / width + first;
+            let noise = at.wrapping_mul(0x9e37_79b9) >> 30;
+            (slope + noise) as u8
+        }));
         Ok(())
     }
 }

@@ -13,9 +13,13 @@ mod batch;
 #[cfg(feature = "sim")]
 mod bench_handoff;
 mod bench_ik;
+#[cfg(feature = "sim")]
+mod bench_kill;
 mod bench_reach;
 #[cfg(feature = "sim")]
 mod bench_realtime;
+#[cfg(feature = "sim")]
+mod bench_record;
 mod bench_tick;
 #[cfg(feature = "sim")]
 mod bin;
@@ -54,6 +58,7 @@ mod progress;
 mod quantiles;
 #[cfg(feature = "sim")]
 mod recording;
+mod recover;
 mod replay;
 #[cfg(feature = "sim")]
 mod report;
@@ -113,9 +118,12 @@ fn dispatch(command: &Command) -> Result<Grade, CommandError> {
         Command::Replay(args) => replay::run(args),
         Command::Export(command) => export::run(command),
         Command::Import(command) => import::run(command),
+        Command::Recover(args) => recover::run(args),
         Command::FuzzSafety(args) => fuzz::run(args),
         Command::Bench(BenchCommand::Realtime(args)) => bench_realtime::run(args),
         Command::Bench(BenchCommand::Handoff(args)) => bench_handoff::run(args),
+        Command::Bench(BenchCommand::Record(args)) => bench_record::run(args),
+        Command::Bench(BenchCommand::Kill(args)) => bench_kill::run(args),
         Command::Bench(BenchCommand::Tick(args)) => bench_tick::run(args),
         Command::Bench(BenchCommand::Ik(args)) => bench_ik::run(args),
         Command::Bench(BenchCommand::Reach(args)) => bench_reach::run(args),
@@ -135,6 +143,7 @@ fn dispatch(command: &Command) -> Result<Grade, CommandError> {
         Command::Replay(args) => return replay::run(args),
         Command::Export(command) => return export::run(command),
         Command::Import(command) => return import::run(command),
+        Command::Recover(args) => return recover::run(args),
         Command::FuzzSafety(args) => return fuzz::run(args),
         Command::Bench(BenchCommand::Tick(args)) => return bench_tick::run(args),
         Command::Bench(BenchCommand::Ik(args)) => return bench_ik::run(args),

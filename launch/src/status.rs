@@ -165,7 +165,6 @@ mod tests {
 
     const STATUS: Status = Status {
         seed: 7,
-        trouble: None,
         phase: Phase::Policy,
         mode: OperatingMode::Automatic,
         rate_hz: 1000.0,
@@ -199,6 +198,7 @@ mod tests {
             frames: 0,
             events: 0,
         },
+        trouble: None,
         fault: None,
     };
 

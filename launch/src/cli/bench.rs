@@ -18,6 +18,12 @@ pub enum BenchCommand {
     /// CPU time in which the control thread hands over everything that is recorded.
     #[cfg(feature = "sim")]
     Handoff(BenchHandoffArgs),
+    /// What recording costs over minutes: CPU time, memory, losses.
+    #[cfg(feature = "sim")]
+    Record(BenchRecordArgs),
+    /// What a recording loses when its program is killed at random moments.
+    #[cfg(feature = "sim")]
+    Kill(BenchKillArgs),
     /// How much longer than necessary a motion takes through the safety filter, and whether an arm at a limit chatters.
     Reach(BenchReachArgs),
 }
@@ -148,11 +154,92 @@ pub struct BenchTickArgs {
     pub json: Option<PathBuf>,
 }
 
+const BENCH_RECORD_EXAMPLES: &str = "\
+Examples:
+  visuomotor bench record
+  visuomotor bench record --seconds 600 --json -
+      The figure of a release: 1 kHz and 30 pictures of 640 x 480 a second.
+
+JSON: steps, frames, observations, dropped; shares of one core: recorder_share, jpeg_share (frames times jpeg_ms, which is
+measured on a thread of its own), writer_share (the difference); memory_early_mb (after a tenth of the time),
+memory_end_mb. Exit code 1 when something is dropped, when the writer takes more than 5 % of a core without JPEG, or when
+memory grows.";
+
+#[cfg(feature = "sim")]
+#[derive(Debug, Args)]
+#[command(after_help = BENCH_RECORD_EXAMPLES)]
+pub struct BenchRecordArgs {
+    /// Launch file whose controller runs.
+    #[arg(default_value = "launch/robots/sim_iiwa14.toml")]
+    pub launch: PathBuf,
+    /// How long, s.
+    #[arg(long, value_name = "S", default_value_t = 30.0, value_parser = super::seconds)]
+    pub seconds: f64,
+    /// Begin a new episode after so long, s; without it there is one.
+    #[arg(long, value_name = "S", value_parser = super::seconds)]
+    pub episode_s: Option<f64>,
+    /// Pictures a second.
+    #[arg(long, value_name = "N", default_value_t = 30.0, value_parser = rate)]
+    pub fps: f64,
+    #[arg(long, value_name = "PX", default_value_t = 640, value_parser = clap::value_parser!(u32).range(8..=8192))]
+    pub width_px: u32,
+    #[arg(long, value_name = "PX", default_value_t = 480, value_parser = clap::value_parser!(u32).range(8..=8192))]
+    pub height_px: u32,
+    /// Keep the episodes in this directory.
+    #[arg(long, value_name = "DIR")]
+    pub dir: Option<PathBuf>,
+    #[arg(long, value_name = "S", default_value_t = 1, value_parser = seed())]
+    pub seed: u64,
+    /// Write the figures as JSON; `-` is standard output, and then nothing else is printed there.
+    #[arg(long, value_name = "FILE")]
+    pub json: Option<PathBuf>,
+}
+
+#[cfg(feature = "sim")]
+fn rate(text: &str) -> Result<f64, String> {
+    let value: f64 = text.parse().map_err(|e| format!("{e}"))?;
+    if (0.1..=1000.0).contains(&value) {
+        Ok(value)
+    } else {
+        Err("expected 0.1 to 1000 a second".to_owned())
+    }
+}
+
+const BENCH_KILL_EXAMPLES: &str = "\
+Examples:
+  visuomotor bench kill
+  visuomotor bench kill --kills 200 --json -
+
+Each kill is a SIGKILL to a `visuomotor bench record` of its own. JSON: kills, open (that left an open episode), lost_ms
+(from the last tick that is recovered to the kill: p50, p99, p999, max), over_100_ms, closed, damaged (closed episodes that
+are not whole or were changed), unrecoverable, with_gaps. Exit code 1 when a closed episode is damaged, an open one cannot be
+recovered or has a gap, or a kill costs more than 100 ms.";
+
+#[cfg(feature = "sim")]
+#[derive(Debug, Args)]
+#[command(after_help = BENCH_KILL_EXAMPLES)]
+pub struct BenchKillArgs {
+    /// Launch file whose controller runs.
+    #[arg(default_value = "launch/robots/sim_iiwa14.toml")]
+    pub launch: PathBuf,
+    /// How often.
+    #[arg(long, value_name = "N", default_value_t = 20, value_parser = episodes())]
+    pub kills: u32,
+    /// Of the moments.
+    #[arg(long, value_name = "S", default_value_t = 1, value_parser = seed())]
+    pub seed: u64,
+    /// Write the figures as JSON; `-` is standard output, and then nothing else is printed there.
+    #[arg(long, value_name = "FILE")]
+    pub json: Option<PathBuf>,
+}
+
 /// For the test that every documented line can be typed.
 #[cfg(test)]
-pub const EXAMPLES: [&str; 4] = [
+pub const EXAMPLES: [&str; 6] = [
     BENCH_REACH_EXAMPLES,
     BENCH_TICK_EXAMPLES,
     BENCH_REALTIME_EXAMPLES,
     BENCH_HANDOFF_EXAMPLES,
+    BENCH_RECORD_EXAMPLES,
+    BENCH_KILL_EXAMPLES,
 ];

@@ -132,7 +132,7 @@ macro_rules! sections {
     )*};
 }
 
-trait Section: Sized {
+pub(super) trait Section: Sized {
     const RECORD: &str;
     fn to_map(&self) -> TextMap;
     fn from_map(map: &TextMap) -> Result<Self, EpisodeError>;

@@ -11,6 +11,7 @@
 mod cdr;
 mod chronicle;
 mod convert;
+mod derive;
 mod end;
 mod file;
 mod fingerprint;
@@ -24,23 +25,27 @@ mod picture;
 mod reader;
 mod recorder;
 mod records;
+mod salvage;
 #[cfg(test)]
 pub(crate) mod samples;
 mod spool;
 mod writer;
 
+pub use derive::{Derived, How, derive};
 pub use file::{EpisodeFile, is_being_written};
 pub use fingerprint::Fingerprint;
 pub use lineage::{
     Clock, ClockSource, Code, Derivation, Header, JointNames, Origin, PolicyIdentity, Realtime,
     Robot, SCHEMA_VERSION, Scene, Sha256, TextMap,
 };
+pub use picture::jpeg;
 pub use reader::Episode;
 pub use recorder::{Condition, EventSink, Queues, Recorder, StepSink, Worker};
 pub use records::{
     Annotation, Attachment, DecisionRecord, Ending, FrameRecord, HealthRecord, LogRecord, Losses,
     ObservationRecord, ObservedImage, Outcome,
 };
+pub use salvage::Unreadable;
 pub use writer::{Disk, DiskWriter, EpisodeWriter, Summary};
 
 use std::io;

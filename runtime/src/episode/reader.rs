@@ -9,7 +9,7 @@ use super::records::{
     Annotation, Attachment, DecisionRecord, FrameRecord, HealthRecord, LogRecord, Losses,
     ObservationRecord, ObservedImage, Outcome,
 };
-use super::{EpisodeError, Header, TextMap, health, older, topic};
+use super::{EpisodeError, Header, TextMap, health, older, salvage, topic};
 use crate::clock::Instant;
 use crate::step::Step;
 use mcap::McapError;
@@ -132,7 +132,7 @@ impl<const N: usize> Parts<N> {
                     Err(error) => return Err(error.into()),
                 },
                 LinearReadEvent::Record { opcode, data } => {
-                    self.record(mcap::parse_record(opcode, data)?)?
+                    self.record(salvage::parse(opcode, data)?)?
                 }
             }
         }

@@ -134,13 +134,7 @@ impl<W: Write> EpisodeWriter<W> {
     /// Writes the lineage at once: even a file that ends here says what it is.
     pub fn new(sink: W, header: &Header, attachments: &[Attachment]) -> Result<Self, EpisodeError> {
         let (spool, tap) = Spool::new(sink);
-        let mut mcap = mcap::WriteOptions::new()
-            .profile("ros2")
-            .library(concat!("visuomotor ", env!("CARGO_PKG_VERSION")))
-            .compression(Some(mcap::Compression::Lz4))
-            // Only ever append: then what was flushed stays readable, whatever happens later.
-            .disable_seeking(true)
-            .create(tap)?;
+        let mut mcap = options().create(tap)?;
         for (name, metadata) in header.to_records() {
             mcap.write_metadata(&mcap::records::Metadata {
                 name: name.into(),
@@ -379,6 +373,16 @@ impl<W: Write> EpisodeWriter<W> {
         self.log.mcap.finish()?;
         Ok(self.log.spool.carry()?)
     }
+}
+
+/// How every episode is written.
+pub(super) fn options() -> mcap::WriteOptions {
+    mcap::WriteOptions::new()
+        .profile("ros2")
+        .library(concat!("visuomotor ", env!("CARGO_PKG_VERSION")))
+        .compression(Some(mcap::Compression::Lz4))
+        // Only ever append: then what was flushed stays readable, whatever happens later.
+        .disable_seeking(true)
 }
 
 fn sink_is_taken() -> io::Error {

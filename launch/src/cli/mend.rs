@@ -1,0 +1,32 @@
+//! What may be asked of episodes that are not as they should be: recovered from what somebody left behind, or cut.
+//!
+//! Not responsible for doing it ([`crate::recover`], [`crate::trim`]).
+
+use clap::Args;
+use std::path::PathBuf;
+
+pub const RECOVER_EXAMPLES: &str = "\
+Examples:
+  visuomotor recover episodes/1763662800-1.mcap.open --out rescued/1763662800-1.mcap
+      A killed program left it behind: every whole chunk becomes an episode that all tools open.
+
+Chunks that are damaged in the middle are left out; what is lost is stated, here and by the new episode, which names its
+parent. The parent stays as it is. A file that is being written at this moment is refused.
+
+JSON: file, out, was_whole, steps, frames, observations, decisions, duration_s, first_tick, last_tick, missing_ticks
+(numbers that are not there between the first and the last), lost_bytes, lost_chunks, indecipherable (messages), outcome
+(whether the end is there), lost {steps, frames, events} (as the recording counted them; null without an end).
+Exit code 2 when nothing can be recovered.";
+
+#[derive(Debug, Args)]
+#[command(after_help = RECOVER_EXAMPLES)]
+pub struct RecoverArgs {
+    /// The episode that was left behind or is damaged.
+    pub file: PathBuf,
+    /// The new episode; nothing is overwritten.
+    #[arg(long, value_name = "FILE")]
+    pub out: PathBuf,
+    /// Write the findings as JSON; `-` is standard output, and then nothing else is printed there.
+    #[arg(long, value_name = "FILE")]
+    pub json: Option<PathBuf>,
+}
