@@ -6,6 +6,7 @@ mod bench;
 mod datasets;
 mod live;
 mod mend;
+mod verify;
 
 pub use bench::*;
 pub use datasets::{
@@ -13,6 +14,7 @@ pub use datasets::{
 };
 pub use live::{DoctorArgs, RunArgs};
 pub use mend::RecoverArgs;
+pub use verify::VerifyArgs;
 
 use crate::policy::PolicyChoice;
 use clap::{Args, Parser, Subcommand, ValueEnum};
@@ -63,6 +65,8 @@ pub enum Command {
     /// Make episodes of a data set.
     #[command(subcommand)]
     Import(ImportCommand),
+    /// Put recorded episodes through today's controller and policy, and name what explains a difference.
+    Verify(VerifyArgs),
     /// Make an episode of what a killed program left behind, or of what damage has spared.
     Recover(RecoverArgs),
     /// Inspect policies.
@@ -512,6 +516,7 @@ mod tests {
             live::RUN_EXAMPLES,
             live::DOCTOR_EXAMPLES,
             mend::RECOVER_EXAMPLES,
+            verify::VERIFY_EXAMPLES,
             EVAL_EXAMPLES,
             BIN_EXAMPLES,
             COLLECT_EXAMPLES,

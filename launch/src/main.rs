@@ -8,6 +8,7 @@
 
 mod allocations;
 mod any_arm;
+mod baked;
 #[cfg(feature = "sim")]
 mod batch;
 #[cfg(feature = "sim")]
@@ -56,6 +57,7 @@ mod policy_check;
 #[cfg(feature = "sim")]
 mod progress;
 mod quantiles;
+mod recorded;
 #[cfg(feature = "sim")]
 mod recording;
 mod recover;
@@ -77,6 +79,7 @@ mod status;
 mod system_calls;
 #[cfg(feature = "sim")]
 mod threads;
+mod verify;
 #[cfg(feature = "sim")]
 mod video;
 mod wiring;
@@ -119,6 +122,7 @@ fn dispatch(command: &Command) -> Result<Grade, CommandError> {
         Command::Export(command) => export::run(command),
         Command::Import(command) => import::run(command),
         Command::Recover(args) => recover::run(args),
+        Command::Verify(args) => verify::run(args),
         Command::FuzzSafety(args) => fuzz::run(args),
         Command::Bench(BenchCommand::Realtime(args)) => bench_realtime::run(args),
         Command::Bench(BenchCommand::Handoff(args)) => bench_handoff::run(args),
@@ -144,6 +148,7 @@ fn dispatch(command: &Command) -> Result<Grade, CommandError> {
         Command::Export(command) => return export::run(command),
         Command::Import(command) => return import::run(command),
         Command::Recover(args) => return recover::run(args),
+        Command::Verify(args) => return verify::run(args),
         Command::FuzzSafety(args) => return fuzz::run(args),
         Command::Bench(BenchCommand::Tick(args)) => return bench_tick::run(args),
         Command::Bench(BenchCommand::Ik(args)) => return bench_ik::run(args),

@@ -2,6 +2,7 @@
 //!
 //! Not responsible for the format ([`visuomotor_runtime::episode`]).
 
+use crate::baked;
 use crate::config::Launch;
 use crate::policy::Identity;
 use crate::report::{Class, EpisodeResult};
@@ -11,11 +12,9 @@ use visuomotor_runtime::clock::Instant;
 use visuomotor_runtime::clock::linux::unix_time;
 use visuomotor_runtime::episode::{
     Attachment, Clock, ClockSource, Code, DiskWriter, Ending, EpisodeError, EpisodeWriter, Header,
-    JointNames, Losses, ObservationRecord, Origin, Outcome, PolicyIdentity, Realtime, Robot,
-    SCHEMA_VERSION, Scene, Sha256, TextMap,
+    Losses, ObservationRecord, Origin, Outcome, PolicyIdentity, Realtime, SCHEMA_VERSION, Scene,
+    Sha256,
 };
-use visuomotor_runtime::follow::POSE_GAIN_PER_S;
-use visuomotor_runtime::kinematics::ik;
 use visuomotor_runtime::observation::Observation;
 use visuomotor_runtime::policy::Decision;
 use visuomotor_runtime::realtime::Granted;
@@ -60,38 +59,19 @@ impl<'a> Lineage<'a> {
         realtime: Option<Realtime>,
         particulars: &Particulars<'_>,
     ) -> Header {
-        let Launch {
-            task,
-            action,
-            setpoint,
-            watchdogs,
-            limits,
-            tool_limits,
-            collision,
-            ..
-        } = self.launch;
-        // The rights of a thread are no settings of its controller.
-        let rate_hz = self.launch.control.rate_hz;
-        let settings = format!("{task:?} {action:?} {rate_hz:?} {setpoint:?} {watchdogs:?}");
-        let limits = format!("{limits:?} {tool_limits:?} {collision:?}");
         Header {
             origin: Origin {
                 schema_version: SCHEMA_VERSION,
                 id,
                 started_at_utc: String::new(),
+                launch: self.launch.source.path.display().to_string(),
                 task: self.launch.instruction().to_owned(),
             },
             code: self.code.clone(),
-            robot: Robot {
-                name: self.launch.robot.name(),
-                joint_names: JointNames(self.launch.chain.joint_names().to_vec()),
-                controller_sha256: Sha256::of(settings.as_bytes()),
-                limits_sha256: Sha256::of(limits.as_bytes()),
-                description_sha256: Sha256::of(self.launch.urdf_text.as_bytes()),
-            },
+            robot: baked::robot(self.launch),
             clock,
             realtime,
-            camera: self.camera(),
+            camera: baked::camera(self.launch),
             policy: Some(PolicyIdentity {
                 name: self.policy.name.clone(),
                 manifest: self.policy.path(),
@@ -107,7 +87,7 @@ impl<'a> Lineage<'a> {
                     .objects
                     .map_or_else(String::new, |objects| objects.display().to_string()),
             }),
-            solver: solver(),
+            solver: baked::solver(),
             derivation: None,
         }
     }
@@ -151,19 +131,6 @@ impl<'a> Lineage<'a> {
         (path, header, self.attachments())
     }
 
-    fn camera(&self) -> TextMap {
-        let camera = self
-            .launch
-            .scene
-            .as_ref()
-            .map(|scene| toml::Table::try_from(&scene.camera));
-        let table = camera.and_then(Result::ok).unwrap_or_default();
-        table
-            .into_iter()
-            .map(|(key, value)| (key, value.to_string()))
-            .collect()
-    }
-
     fn attachments(&self) -> Vec<Attachment> {
         let attachment = |name: &str, media_type: &str, text: &str| Attachment {
             name: name.to_owned(),
@@ -180,15 +147,6 @@ impl<'a> Lineage<'a> {
         );
         attachments
     }
-}
-
-/// What the code itself fixes in inverse kinematics and in how the reference is followed.
-pub fn solver() -> TextMap {
-    let follower = [("follow.pose_gain_per_s", POSE_GAIN_PER_S)];
-    let constants = ik::constants().chain(follower);
-    constants
-        .map(|(name, value)| (name.to_owned(), value.to_string()))
-        .collect()
 }
 
 /// Writes one simulated episode as it goes by.

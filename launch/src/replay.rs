@@ -4,10 +4,10 @@
 //! the comparison ([`visuomotor_runtime::replay`]).
 
 use crate::cli::ReplayArgs;
-use crate::config::{Launch, LaunchFile};
 use crate::error::{CommandError, Grade};
 use crate::output;
-use crate::source::{InputError, Source};
+use crate::recorded;
+use crate::source::InputError;
 use crate::wiring;
 use serde::Serialize;
 use std::fmt;
@@ -61,12 +61,12 @@ fn of<const N: usize>(
             "schema version {version} does not say what each tick depended on; from version 3 on episodes can be replayed"
         )));
     }
-    let launch = launch(&episode, path)?;
+    let launch = recorded::launch(&episode, path)?;
     let mode = episode.steps.first().map(|step| step.mode);
     let controller = wiring::controller(&launch, mode.unwrap_or_default())
         .map_err(|error| refused(error.to_string()))?;
     let replayed = replay(&episode.steps, controller)
-        .map_err(|error| refused(because(&episode, error.to_string())))?;
+        .map_err(|error| refused(recorded::because(&episode, error.to_string())))?;
     let lost_steps = episode.outcome.map_or(0, |(_, lost)| lost.steps);
     let code = &episode.header.code;
     let dirty = if code.git_dirty { " and changes" } else { "" };
@@ -82,32 +82,6 @@ fn of<const N: usize>(
         recorded_by: format!("{} ({}{dirty})", code.version, code.git_commit),
         replayed_by: env!("CARGO_PKG_VERSION").to_owned(),
     })
-}
-
-/// What is missing may be missing because of damage.
-fn because<const N: usize>(episode: &Episode<N>, problem: String) -> String {
-    match &episode.damage {
-        Some(damage) => format!("{problem}; the file is damaged or ends early: {damage}"),
-        None => problem,
-    }
-}
-
-/// The launch file and the robot that the episode was recorded with, from its attachments.
-fn launch<const N: usize>(episode: &Episode<N>, path: &Path) -> Result<Launch<N>, InputError> {
-    let text = |name: &str| {
-        let found = episode.attachments.iter().find(|file| file.name == name);
-        let text = found.and_then(|file| String::from_utf8(file.data.clone()).ok());
-        text.ok_or_else(|| {
-            let missing = format!("the attachment {name} is missing");
-            InputError::file(path, because(episode, missing))
-        })
-    };
-    let file = LaunchFile::recorded(Source {
-        path: path.join("launch.toml"),
-        text: text("launch.toml")?,
-    })?;
-    let urdf = text("robot.urdf")?;
-    Launch::with_urdf(file, |_| Ok(urdf))
 }
 
 impl fmt::Display for Report {
@@ -127,6 +101,7 @@ impl fmt::Display for Report {
                 field,
                 recorded,
                 replayed,
+                ..
             }) => writeln!(
                 f,
                 "differs after {} ticks, at tick {tick} in `{field}`:\n  recorded {recorded}\n  replayed {replayed}",

@@ -5,19 +5,22 @@
 
 use crate::controller::{Controller, Request};
 use crate::episode::Fingerprint;
+use crate::observation::TcpPose;
 use crate::step::Step;
 
 /// Where a recording and its replay part.
-#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
+#[derive(Clone, Debug, PartialEq, serde::Serialize)]
 pub struct Difference {
     pub tick: u64,
     /// Of [`Step`]; `tick` where records are missing.
     pub field: &'static str,
     pub recorded: String,
     pub replayed: String,
+    /// By how much the field's numbers differ at most, in its own units (rad, m); `None` where they are no such numbers.
+    pub magnitude: Option<f64>,
 }
 
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Replayed {
     /// That were fed to a controller.
     pub ticks: u64,
@@ -92,5 +95,24 @@ fn difference<const N: usize>(recorded: &Step<N>, replayed: &Step<N>) -> Differe
         field,
         recorded: recorded_text,
         replayed: replayed_text,
+        magnitude: magnitude(field, recorded, replayed),
     }
+}
+
+fn magnitude<const N: usize>(field: &str, recorded: &Step<N>, replayed: &Step<N>) -> Option<f64> {
+    let pose = |a: &TcpPose, b: &TcpPose| {
+        let moved = (a.position_m - b.position_m).amax();
+        moved.max((a.yaw_rad - b.yaw_rad).abs())
+    };
+    let magnitude = match field {
+        "command" => {
+            let ((q, dq, _), (other_q, other_dq, _)) = recorded.command.zip(replayed.command)?;
+            let off = (q.0 - other_q.0).amax();
+            off.max((dq.0 - other_dq.0).amax())
+        }
+        "reference" => pose(&recorded.reference, &replayed.reference),
+        "goal" => pose(&recorded.goal, &replayed.goal),
+        _ => return None,
+    };
+    magnitude.is_finite().then_some(magnitude)
 }

@@ -98,6 +98,7 @@ pub fn header() -> Header {
             schema_version: SCHEMA_VERSION,
             id: "staged-1".into(),
             started_at_utc: "2026-11-29T12:00:00.000Z".into(),
+            launch: "robots/launch.toml".into(),
             task: "pick an object".into(),
         },
         code: Code::of_this_build(Sha256::of(b"executable")),

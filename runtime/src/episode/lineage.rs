@@ -160,6 +160,8 @@ sections! {
         id: String,
         /// Wall-clock time at the start, RFC 3339 in UTC; empty in simulated time, where there is none.
         started_at_utc: String,
+        /// Where its launch file was found, which is attached too; empty where nobody said it.
+        launch: String,
         /// What the robot was to do, in a person's words; empty where nobody said it.
         task: String,
     }

@@ -50,6 +50,7 @@ pub fn records(records: &BTreeMap<String, TextMap>) -> BTreeMap<String, TextMap>
         return records;
     }
     for (record, key, value) in [
+        ("visuomotor.episode", "launch", ""),
         ("visuomotor.episode", "task", ""),
         ("visuomotor.policy", "manifest", ""),
         ("visuomotor.scene", "split", "test"),

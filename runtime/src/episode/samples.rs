@@ -26,6 +26,7 @@ pub fn header() -> Header {
             schema_version: SCHEMA_VERSION,
             id: "7-0003".into(),
             started_at_utc: String::new(),
+            launch: "robots/launch.toml".into(),
             task: "pick an object".into(),
         },
         code: Code::of_this_build(Sha256::of(b"executable")),

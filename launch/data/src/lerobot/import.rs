@@ -328,6 +328,8 @@ fn header(
             origin: Origin {
                 schema_version: SCHEMA_VERSION,
                 id: format!("{}-imported", header.origin.id),
+                // It is attached to the recording, and to nothing that was made of a data set.
+                launch: String::new(),
                 task: episode.task.clone(),
                 ..header.origin
             },
@@ -341,6 +343,7 @@ fn header(
             schema_version: SCHEMA_VERSION,
             id: format!("imported-{index:06}"),
             started_at_utc: String::new(),
+            launch: String::new(),
             task: episode.task.clone(),
         },
         code: Code::of_this_build(options.executable_sha256.unwrap_or(UNKNOWN)),
