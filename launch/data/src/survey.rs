@@ -37,9 +37,16 @@ impl Survey {
         let mut robots: BTreeMap<(String, Vec<String>), Vec<&Path>> = BTreeMap::new();
         let mut with_policy = true;
         let mut sample = None;
+        let mut unreadable = None;
         for source in sources {
-            // What cannot be read is counted as refused later on, with its reason.
-            let Ok(header) = head(source)? else { continue };
+            let header = match head(source)? {
+                Ok(header) => header,
+                // Counted as refused later on, with its reason, if there is anything else.
+                Err(error) => {
+                    unreadable.get_or_insert_with(|| format!("{}: {error}", source.display()));
+                    continue;
+                }
+            };
             if header.origin.task.is_empty() && task.is_none() {
                 return Err(DatasetError::content(
                     source,
@@ -68,9 +75,11 @@ impl Survey {
         let robot = robots.into_keys().next();
         let (Some((robot, joints)), Some((width_px, height_px, camera_fps))) = (robot, sample)
         else {
+            let why = unreadable.map(|reason| format!("; {reason}"));
             return Err(DatasetError::Unusable(format!(
-                "of {} recordings none is an episode with pictures that can be read",
-                sources.len()
+                "of {} recordings none is an episode with pictures that can be read{}",
+                sources.len(),
+                why.unwrap_or_default()
             )));
         };
         Ok(Self {
@@ -128,7 +137,11 @@ mod tests {
             (32, 24, 4)
         );
         assert_eq!((survey.joints.len(), survey.with_policy), (7, true));
-        assert!(Survey::of(&[b], None).unwrap_err().is_input());
+        let error = Survey::of(&[b], None).unwrap_err();
+        assert!(
+            error.is_input() && error.to_string().contains("b.mcap"),
+            "{error}"
+        );
 
         let mut header = staged::header();
         header.robot.joint_names.0.truncate(6);

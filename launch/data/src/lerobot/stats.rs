@@ -252,7 +252,8 @@ mod tests {
             .unwrap()
             .write_image_data(&image.rgb)
             .unwrap();
-        let column = Column::Image(vec![Arc::new(png); 3]);
+        let png = Arc::new(png);
+        let column = Column::Image(vec![png.clone(), png.clone(), png]);
         let stats = Stats::of(&column, 32, 24).unwrap();
         assert_eq!(stats.count, 3);
         for channel in 0..3 {
