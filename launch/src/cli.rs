@@ -3,6 +3,7 @@
 //! Not responsible for doing any of it ([`crate::main`] dispatches) nor for the launch file ([`crate::config`]).
 
 mod bench;
+mod datasets;
 #[cfg(feature = "fleet")]
 mod fleet;
 mod live;
@@ -11,6 +12,9 @@ mod mend;
 mod verify;
 
 pub use bench::*;
+pub use datasets::{
+    ExportCommand, ExportLerobotArgs, ExportParquetArgs, ImportCommand, ImportLerobotArgs,
+};
 #[cfg(feature = "fleet")]
 pub use fleet::{CollectFleetArgs, ForwardArgs, Output};
 pub use live::{DoctorArgs, RunArgs};
@@ -67,6 +71,12 @@ pub enum Command {
     Simulate(SimulateArgs),
     /// Feed a recorded episode to the controller and demand the same answers, bit for bit.
     Replay(ReplayArgs),
+    /// Make a data set of recorded episodes.
+    #[command(subcommand)]
+    Export(ExportCommand),
+    /// Make episodes of a data set.
+    #[command(subcommand)]
+    Import(ImportCommand),
     /// Put recorded episodes through today's controller and policy, and name what explains a difference.
     Verify(VerifyArgs),
     /// Make an episode of what a killed program left behind, or of what damage has spared.
@@ -526,6 +536,11 @@ mod tests {
             "collect",
             "collect --out s3:///a",
             "collect --out d --episodes 0",
+            "export lerobot a.mcap",
+            "export lerobot --out d",
+            "export lerobot a.mcap --out d --fps 0",
+            "export parquet --out d",
+            "import lerobot d",
         ] {
             let words = std::iter::once("visuomotor").chain(line.split_whitespace());
             let error = Cli::try_parse_from(words).expect_err(line);
@@ -547,6 +562,9 @@ mod tests {
             EVAL_EXAMPLES,
             BIN_EXAMPLES,
             COLLECT_EXAMPLES,
+            datasets::EXPORT_LEROBOT_EXAMPLES,
+            datasets::EXPORT_PARQUET_EXAMPLES,
+            datasets::IMPORT_LEROBOT_EXAMPLES,
         ]
         .into_iter()
         .chain(bench::EXAMPLES);

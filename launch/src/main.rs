@@ -43,11 +43,13 @@ mod episodes;
 mod error;
 #[cfg(feature = "sim")]
 mod eval;
+mod export;
 #[cfg(feature = "sim")]
 mod film;
 #[cfg(feature = "fleet")]
 mod fleet;
 mod fuzz;
+mod import;
 #[cfg(feature = "sim")]
 mod jobs;
 mod lineage;
@@ -131,6 +133,9 @@ fn dispatch(command: &Command) -> Result<Grade, CommandError> {
             Some(stage) => replay_on::run(args, stage),
             None => replay::run(args),
         },
+        Command::Replay(args) => replay::run(args),
+        Command::Export(command) => export::run(command),
+        Command::Import(command) => import::run(command),
         Command::Recover(args) => recover::run(args),
         Command::Verify(args) => verify::run(args),
         Command::Show(args) => show::run(args),
@@ -163,6 +168,9 @@ fn dispatch(command: &Command) -> Result<Grade, CommandError> {
         Command::Policy(PolicyCommand::Check(args)) => return policy_check::run(args),
         Command::Replay(args) if args.on.is_none() => return replay::run(args),
         Command::Replay(_) => return Err(CommandError::input("`--on` needs the simulator")),
+        Command::Replay(args) => return replay::run(args),
+        Command::Export(command) => return export::run(command),
+        Command::Import(command) => return import::run(command),
         Command::Recover(args) => return recover::run(args),
         Command::Verify(args) => return verify::run(args),
         Command::Show(args) => return show::run(args),

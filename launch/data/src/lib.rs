@@ -4,16 +4,29 @@
 //! them or turns them into data sets. Not responsible for recording them ([`visuomotor_runtime::episode`]), nor for running
 //! anything: what needs a controller, a policy or a simulator is in the command's own crate.
 
+mod dataset_error;
+mod dataset_lineage;
+pub mod lerobot;
 pub mod lineage;
 pub mod list;
 mod markup;
 pub mod paths;
 pub mod picture;
+mod resample;
 mod robot;
+pub mod shards;
 pub mod show;
 #[cfg(test)]
 mod staged;
+pub mod steps;
+pub mod survey;
+mod table;
 mod timeline;
+mod unfinished;
 mod words;
 
+pub use dataset_error::DatasetError;
+pub use dataset_lineage::{
+    DatasetLineage, EpisodeLineage, LINEAGE_FILE, LINEAGE_VERSION, Mixed, Refused,
+};
 pub use timeline::{Commanded, Joints, Measured, Tick, Timeline};

@@ -237,3 +237,26 @@ pub fn decision(ms: u64) -> Decision {
         step: (ms / FRAME_PERIOD_MS) as u32,
     }
 }
+
+/// A directory of a test's own, gone with it.
+pub struct TestDirectory(std::path::PathBuf);
+
+impl TestDirectory {
+    pub fn new(name: &str) -> Self {
+        let name = format!("visuomotor-{name}-{}", std::process::id());
+        let path = std::env::temp_dir().join(name);
+        let _ = std::fs::remove_dir_all(&path);
+        std::fs::create_dir_all(&path).unwrap();
+        Self(path)
+    }
+
+    pub fn path(&self) -> &std::path::Path {
+        &self.0
+    }
+}
+
+impl Drop for TestDirectory {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
+}

@@ -168,7 +168,7 @@ sections! {
 
     /// Only of an episode that was made of another one.
     "visuomotor.derivation" Derivation {
-        /// `trimmed`, `recovered` or `imported`.
+        /// `trimmed`, `recovered`, `imported` (every stamp is an index divided by a rate) or `imported with true stamps`.
         how: String,
         /// [`Origin::id`] of the parent, or the path of a file that is no episode.
         parent_id: String,

@@ -10,7 +10,7 @@ use super::end;
 use super::file::EpisodeFile;
 use super::messages::{self, CompressedImage, JointState, Message};
 use super::picture;
-use super::records::{Annotation, Attachment, Losses, ObservationRecord, Outcome};
+use super::records::{Annotation, Attachment, FrameRecord, Losses, ObservationRecord, Outcome};
 use super::spool::{Spool, Tap};
 use super::{EpisodeError, Header, health, topic};
 use crate::camera::{Frame, Image};
@@ -298,9 +298,32 @@ impl<W: Write> EpisodeWriter<W> {
     pub fn frame(&mut self, frame: &Frame) -> Result<(), EpisodeError> {
         self.log.flush_when_due(frame.captured_at, self.summary)?;
         picture::jpeg(&frame.image, &mut self.image.data)?;
-        self.image.header.stamp = convert::time(frame.captured_at);
-        let (sequence, at) = (frame.sequence as u32, frame.captured_at);
-        let mut info = convert::camera_info(frame.image.width, frame.image.height, self.fovy_deg);
+        let Image { width, height, .. } = frame.image;
+        self.compressed(frame.captured_at, frame.sequence as u32, width, height)
+    }
+
+    /// A frame that was compressed before, byte for byte; its size is what the JPEG says.
+    pub fn compressed_frame(
+        &mut self,
+        frame: &FrameRecord,
+        width: u32,
+        height: u32,
+    ) -> Result<(), EpisodeError> {
+        self.log.flush_when_due(frame.captured_at, self.summary)?;
+        self.image.data.clone_from(&frame.jpeg);
+        self.compressed(frame.captured_at, frame.sequence, width, height)
+    }
+
+    /// The picture that is in `image`.
+    fn compressed(
+        &mut self,
+        at: Instant,
+        sequence: u32,
+        width: u32,
+        height: u32,
+    ) -> Result<(), EpisodeError> {
+        self.image.header.stamp = convert::time(at);
+        let mut info = convert::camera_info(width, height, self.fovy_deg);
         info.header.stamp = self.image.header.stamp.clone();
         self.log
             .put(self.channels.camera_info, sequence, at, &info)?;
