@@ -4,6 +4,9 @@
 //! them or turns them into data sets. Not responsible for recording them ([`visuomotor_runtime::episode`]), nor for running
 //! anything: what needs a controller, a policy or a simulator is in the command's own crate.
 
+pub mod idle;
+pub mod lint;
+mod motion;
 pub mod paths;
 pub mod picture;
 #[cfg(test)]
