@@ -3,9 +3,11 @@
 //! Not responsible for doing any of it ([`crate::main`] dispatches) nor for the launch file ([`crate::config`]).
 
 mod bench;
+mod lint;
 mod live;
 
 pub use bench::*;
+pub use lint::{BenchLintArgs, LintArgs};
 pub use live::{DoctorArgs, RunArgs};
 
 use crate::policy::PolicyChoice;
@@ -51,6 +53,8 @@ pub enum Command {
     Simulate(SimulateArgs),
     /// Feed a recorded episode to the controller and demand the same answers, bit for bit.
     Replay(ReplayArgs),
+    /// What is wrong with recorded episodes, before anybody trains on them.
+    Lint(LintArgs),
     /// Inspect policies.
     #[command(subcommand)]
     Policy(PolicyCommand),
@@ -479,6 +483,8 @@ mod tests {
             "collect-sim a.toml --episodes 3 --seed 1 --out d --explore 0,2",
             "eval a.toml --unknown",
             "policy check",
+            "lint",
+            "bench lint a --episodes 0",
         ] {
             let words = std::iter::once("visuomotor").chain(line.split_whitespace());
             let error = Cli::try_parse_from(words).expect_err(line);
@@ -492,6 +498,8 @@ mod tests {
             EXAMPLES,
             live::RUN_EXAMPLES,
             live::DOCTOR_EXAMPLES,
+            lint::LINT_EXAMPLES,
+            lint::BENCH_LINT_EXAMPLES,
             EVAL_EXAMPLES,
             BIN_EXAMPLES,
             COLLECT_EXAMPLES,

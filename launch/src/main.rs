@@ -13,6 +13,7 @@ mod batch;
 #[cfg(feature = "sim")]
 mod bench_handoff;
 mod bench_ik;
+mod bench_lint;
 mod bench_reach;
 #[cfg(feature = "sim")]
 mod bench_realtime;
@@ -42,6 +43,7 @@ mod film;
 mod fuzz;
 #[cfg(feature = "sim")]
 mod jobs;
+mod lint;
 mod output;
 #[cfg(feature = "sim")]
 mod played;
@@ -109,12 +111,14 @@ fn dispatch(command: &Command) -> Result<Grade, CommandError> {
         Command::Policy(PolicyCommand::Check(args)) => policy_check::run(args),
         Command::Simulate(args) => simulate::run(args),
         Command::Replay(args) => replay::run(args),
+        Command::Lint(args) => lint::run(args),
         Command::FuzzSafety(args) => fuzz::run(args),
         Command::Bench(BenchCommand::Realtime(args)) => bench_realtime::run(args),
         Command::Bench(BenchCommand::Handoff(args)) => bench_handoff::run(args),
         Command::Bench(BenchCommand::Tick(args)) => bench_tick::run(args),
         Command::Bench(BenchCommand::Ik(args)) => bench_ik::run(args),
         Command::Bench(BenchCommand::Reach(args)) => bench_reach::run(args),
+        Command::Bench(BenchCommand::Lint(args)) => bench_lint::run(args),
     }
 }
 
@@ -129,10 +133,12 @@ fn dispatch(command: &Command) -> Result<Grade, CommandError> {
         Command::CollectSim(args) => (&args.launch, &args.policy),
         Command::Policy(PolicyCommand::Check(args)) => return policy_check::run(args),
         Command::Replay(args) => return replay::run(args),
+        Command::Lint(args) => return lint::run(args),
         Command::FuzzSafety(args) => return fuzz::run(args),
         Command::Bench(BenchCommand::Tick(args)) => return bench_tick::run(args),
         Command::Bench(BenchCommand::Ik(args)) => return bench_ik::run(args),
         Command::Bench(BenchCommand::Reach(args)) => return bench_reach::run(args),
+        Command::Bench(BenchCommand::Lint(args)) => return bench_lint::run(args),
     };
     let launch = config::Launch::read(path).map_err(CommandError::input)?;
     wiring::controller(

@@ -9,6 +9,7 @@ pub mod lint;
 mod motion;
 pub mod paths;
 pub mod picture;
+pub mod plant;
 #[cfg(test)]
 mod staged;
 mod timeline;

@@ -7,6 +7,7 @@
 //!
 //! Not responsible for a mount that creeps: less than [`SHIFT_MIN_PX`] in [`KEPT`] episodes is not seen.
 
+use super::exposure::shows_something;
 use super::grey::Grey;
 use super::{Finding, Kind, View};
 use std::collections::{BTreeMap, VecDeque};
@@ -76,7 +77,8 @@ impl Cameras {
 
 /// The median of the frames, all of one size.
 fn background(view: &View<'_>) -> Option<Grey> {
-    let pictures: Vec<&Grey> = view.pictures.iter().flatten().collect();
+    let pictures = view.pictures.iter().flatten();
+    let pictures: Vec<&Grey> = pictures.filter(|grey| shows_something(grey)).collect();
     let first = *pictures.first()?;
     let alike = |grey: &&&Grey| (grey.width, grey.height) == (first.width, first.height);
     let step = pictures.len().div_ceil(FRAMES_MAX);

@@ -11,9 +11,22 @@ const DARK_MEAN_MAX: f64 = 12.0;
 const SATURATED_SHARE: f64 = 0.5;
 
 pub fn check(view: &View<'_>) -> Vec<Finding> {
-    let mut findings = runs(view, Kind::DarkFrames, |grey| grey.mean < DARK_MEAN_MAX);
-    findings.extend(runs(view, Kind::BrightFrames, |grey| grey.saturated > SATURATED_SHARE));
+    let mut findings = runs(view, Kind::DarkFrames, is_dark);
+    findings.extend(runs(view, Kind::BrightFrames, is_bright));
     findings
+}
+
+fn is_dark(grey: &Grey) -> bool {
+    grey.mean < DARK_MEAN_MAX
+}
+
+fn is_bright(grey: &Grey) -> bool {
+    grey.saturated > SATURATED_SHARE
+}
+
+/// Whether anything can be seen: what is the same in pictures without, nobody can tell.
+pub fn shows_something(grey: &Grey) -> bool {
+    !is_dark(grey) && !is_bright(grey)
 }
 
 fn runs(view: &View<'_>, kind: Kind, is_bad: impl Fn(&Grey) -> bool) -> Vec<Finding> {

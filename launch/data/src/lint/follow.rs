@@ -2,8 +2,8 @@
 //!
 //! Not responsible for single jumps ([`super::joints`]).
 //!
-//! For each joint `measured - commanded = offset - lag * commanded velocity`, by least squares over the episode; the lag is
-//! one for all joints, since it is the way to the drive and back.
+//! For each joint `measured - commanded = offset - lag * commanded velocity`, by least squares over the episode. The lag is
+//! the middle one of the joints that move: it is the way to the drive and back, and one bad encoder must not make it.
 
 use super::{Finding, Kind, View, median};
 
@@ -13,7 +13,7 @@ const LAG_MAX_S: f64 = 0.020;
 const OFFSET_MAX_RAD: f64 = 0.01;
 /// Farther apart it is no following; the runtime's watchdog on tracking has its say about that.
 const APART_MAX_RAD: f64 = 0.5;
-/// Variance of the commanded speeds, all joints together, below which no motion can tell a lag, rad²/s².
+/// Variance of a joint's commanded speed below which its motion cannot tell a lag, rad²/s².
 const MOTION_MIN: f64 = 1e-3;
 const TICKS_MIN: usize = 200;
 
@@ -27,7 +27,7 @@ pub fn check(view: &View<'_>) -> Vec<Finding> {
     }
     // (error, commanded speed) of every tick, a list for each joint.
     let mut joints: Vec<Vec<(f64, f64)>> = Vec::new();
-    let (mut both, mut square) = (0.0, 0.0);
+    let mut lags_s = Vec::new();
     for joint in 0..pairs[0].0.q.len() {
         let of_joint = pairs.iter().filter_map(|(measured, commanded)| {
             let error = measured.q.get(joint)? - commanded.q.get(joint)?;
@@ -38,14 +38,18 @@ pub fn check(view: &View<'_>) -> Vec<Finding> {
         let count = of_joint.len().max(1) as f64;
         let mean_error = of_joint.iter().map(|(error, _)| error).sum::<f64>() / count;
         let mean_speed = of_joint.iter().map(|(_, speed)| speed).sum::<f64>() / count;
+        let (mut both, mut square) = (0.0, 0.0);
         // Centred: then the offset falls out of the fit.
         for (error, speed) in &of_joint {
             both += (error - mean_error) * (speed - mean_speed) / count;
             square += (speed - mean_speed).powi(2) / count;
         }
+        if square > MOTION_MIN {
+            lags_s.push(-both / square);
+        }
         joints.push(of_joint);
     }
-    let lag_s = if square > MOTION_MIN { -both / square } else { 0.0 };
+    let lag_s = median(lags_s).unwrap_or(0.0);
     let mut findings = Vec::new();
     if lag_s.abs() > LAG_MAX_S {
         let finding = Finding::new(Kind::FollowerLag, view.all());

@@ -2,12 +2,13 @@
 //!
 //! Not responsible for what they show ([`super::exposure`]) nor for when, by another clock ([`super::skew`]).
 
+use super::exposure::shows_something;
 use super::{Finding, Kind, View};
 
 /// A camera sees the arm move when its joints together went this far: a few millimetres at the tool.
 const MOVED_RAD: f64 = 0.004;
 /// Frames are missing where they are this many periods apart: cameras and exposure times jitter by less.
-const APART_MAX: f64 = 1.7;
+const APART_MAX: f64 = 1.9;
 /// So long before the first frame and after the last is usual, s: sessions start and end without a camera.
 const ENDS_S: f64 = 1.0;
 
@@ -78,6 +79,7 @@ fn repeated(view: &View<'_>) -> Vec<Finding> {
     let is_same = |k: usize| match (&view.pictures[k], &view.pictures[k + 1]) {
         (Some(a), Some(b)) => {
             a.difference(b) == Some(0.0)
+                && shows_something(a)
                 && view.timeline.frames[k].captured_at < view.timeline.frames[k + 1].captured_at
         }
         _ => false,

@@ -8,6 +8,9 @@ use visuomotor_runtime::camera::Image;
 /// fits into memory.
 const SIDE_PX_MAX: u32 = 96;
 
+/// Three standard deviations of the difference between two pictures of one scene.
+const NOISE_LEVELS: u8 = 6;
+
 #[derive(Clone, Debug, PartialEq)]
 pub struct Grey {
     pub width: usize,
@@ -50,6 +53,18 @@ impl Grey {
             mean: sum as f64 / 256.0 / count,
             saturated: at_end as f64 / count,
         }
+    }
+
+    /// How much of the other picture is another: mean over all pixels of what exceeds a sensor's noise; `None` of pictures of
+    /// different sizes.
+    pub fn change(&self, other: &Self) -> Option<f64> {
+        let alike = (self.width, self.height) == (other.width, other.height);
+        if !alike || self.levels.is_empty() {
+            return None;
+        }
+        let pairs = self.levels.iter().zip(&other.levels);
+        let beyond = pairs.map(|(&a, &b)| u32::from(a.abs_diff(b).saturating_sub(NOISE_LEVELS)));
+        Some(f64::from(beyond.sum::<u32>()) / self.levels.len() as f64)
     }
 
     /// Mean absolute difference in levels; `None` of pictures of different sizes.

@@ -74,7 +74,7 @@ kinds! {
     FailedReads "failed_reads" Warning "the arm is not read for longer than the launch file's watchdog allows",
     FollowerLag "follower_lag" Warning "the measured joints come 15 ms or more after, or before, the commanded",
     FollowerOffset "follower_offset" Warning "a measured joint is 0.01 rad or more beside the commanded",
-    ClippedActions "clipped_actions" Warning "more than 30 % of the actions were cut to scale or workspace",
+    ClippedActions "clipped_actions" Warning "more than 70 % of the actions were cut to scale or workspace",
     LimitedCommands "limited_commands" Warning "safety changed more than half of the commands of the policy or the person",
     DuplicatedFrame "duplicated_frame" Warning "two frames have one stamp, or one content although the arm moved",
     FrozenCamera "frozen_camera" Error "three frames or more have one content although the arm moved",

@@ -8,19 +8,20 @@
 //! Not responsible for the age of single frames, which the runtime's watchdog judges while it runs.
 
 use super::{Finding, Kind, View, median};
+use nalgebra::{DMatrix, DVector};
 
 /// A slower camera smears the arm's starts and stops over more than the offsets that matter.
 const RATE_MIN_HZ: f64 = 15.0;
 const FRAMES_MIN: usize = 40;
 /// Offsets are tried up to so much, s, in such steps.
-const OFFSET_MAX_S: f64 = 0.5;
+const OFFSET_MAX_S: f64 = 0.4;
 const STEP_S: f64 = 0.005;
 /// A person's eye, and a policy at 4 Hz, see nothing of less; two frames at 32 fps have their own jitter.
 const SKEW_MAX_S: f64 = 0.045;
 /// Pictures and joints that agree less than this at their best offset say nothing about it.
 const AGREEMENT_MIN: f64 = 0.6;
 /// So much better than without any offset has the best one to be.
-const GAIN_MIN: f64 = 0.05;
+const GAIN_MIN: f64 = 0.03;
 
 pub fn check(view: &View<'_>) -> Vec<Finding> {
     let observations = view.timeline.observations.iter();
@@ -64,41 +65,62 @@ fn by_motion(view: &View<'_>) -> Option<f64> {
 /// From, to, and how much the picture changed a second, of all pairs of consecutive frames.
 fn changes(view: &View<'_>) -> Vec<(f64, f64, f64)> {
     let pairs = view.pictures.windows(2).zip(view.frames_s.windows(2));
-    pairs
+    let mut changes: Vec<_> = pairs
         .filter_map(|(pictures, times)| {
             let [Some(a), Some(b)] = pictures else {
                 return None;
             };
             let (from, to) = (times[0], times[1]);
             let is_pair = to > from && to - from < 2.0 / RATE_MIN_HZ;
-            is_pair.then(|| Some((from, to, a.difference(b)? / (to - from))))?
+            let change = a.change(b).filter(|_| is_pair)?;
+            Some((from, to, (change / (to - from)).sqrt()))
         })
-        .collect()
+        .collect();
+    // Somebody who switches a lamp or clears the table changes more than any arm.
+    changes.sort_by(|a, b| a.2.total_cmp(&b.2));
+    let usual = changes.get(changes.len() * 9 / 10).map_or(0.0, |change| change.2);
+    for change in &mut changes {
+        change.2 = change.2.min(1.5 * usual);
+    }
+    changes
 }
 
-/// Correlation of the pictures' change with the joints' speed when the stamps are `offset_s` ahead of the joints' clock.
+/// How well the joints' speeds explain the pictures' change when the stamps are `offset_s` ahead of the joints' clock: the
+/// multiple correlation, since each joint moves another share of the picture.
 fn agreement(view: &View<'_>, changes: &[(f64, f64, f64)], offset_s: f64) -> Option<f64> {
     let (start_s, end_s) = view.all();
-    let mut pairs = Vec::with_capacity(changes.len());
+    let mut rows: Vec<Vec<f64>> = Vec::with_capacity(changes.len());
+    let mut wanted = Vec::with_capacity(changes.len());
     for (from, to, change) in changes {
         let (from, to) = (from - offset_s, to - offset_s);
         if from >= start_s && to <= end_s {
-            pairs.push((*change, view.way_rad(from, to) / (to - from)));
+            let (a, b) = (view.pose_at(from)?, view.pose_at(to)?);
+            let speeds = a.iter().zip(&b).map(|(a, b)| ((b - a).abs() / (to - from)).sqrt());
+            rows.push(speeds.collect());
+            wanted.push(*change);
         }
     }
-    if pairs.len() < FRAMES_MIN / 2 {
+    let columns = rows.first()?.len();
+    if rows.len() < FRAMES_MIN.max(4 * columns) {
         return None;
     }
-    let count = pairs.len() as f64;
-    let mean = |of: fn(&(f64, f64)) -> f64| pairs.iter().map(of).sum::<f64>() / count;
-    let (mean_a, mean_b) = (mean(|pair| pair.0), mean(|pair| pair.1));
-    let (mut both, mut a_square, mut b_square) = (0.0, 0.0, 0.0);
-    for (a, b) in &pairs {
-        let (a, b) = (a - mean_a, b - mean_b);
-        both += a * b;
-        a_square += a * a;
-        b_square += b * b;
-    }
-    let agreement = both / (a_square * b_square).sqrt();
+    let x = DMatrix::from_fn(rows.len(), columns, |row, column| rows[row][column]);
+    let y = DVector::from_vec(wanted);
+    let x = centred(x);
+    let y = y.add_scalar(-y.mean());
+    let square = x.tr_mul(&x);
+    // A joint that hardly moves must not explain the noise.
+    let ridge = DMatrix::identity(columns, columns) * (1e-3 * square.trace() / columns as f64 + 1e-9);
+    let weights = (square + ridge).cholesky()?.solve(&x.tr_mul(&y));
+    let fit = x * weights;
+    let agreement = fit.dot(&y) / (fit.norm() * y.norm());
     agreement.is_finite().then_some(agreement)
+}
+
+fn centred(mut x: DMatrix<f64>) -> DMatrix<f64> {
+    for mut column in x.column_iter_mut() {
+        let mean = column.mean();
+        column.add_scalar_mut(-mean);
+    }
+    x
 }

@@ -62,6 +62,18 @@ impl<'a> View<'a> {
         (0.0, self.timeline.duration_s().max(0.0))
     }
 
+    /// Joints and fingers at this time, interpolated between poses.
+    pub fn pose_at(&self, at_s: f64) -> Option<Vec<f64>> {
+        let after = self.poses_s.partition_point(|&pose_s| pose_s <= at_s);
+        let b = self.poses.get(after).or(self.poses.last())?;
+        let a = self.poses.get(after.saturating_sub(1)).unwrap_or(b);
+        let (a_s, b_s) = (self.timeline.seconds(a.at), self.timeline.seconds(b.at));
+        let share = ((at_s - a_s) / (b_s - a_s)).clamp(0.0, 1.0);
+        let share = if share.is_finite() { share } else { 0.0 };
+        let pairs = a.values.iter().zip(&b.values);
+        Some(pairs.map(|(a, b)| a + share * (b - a)).collect())
+    }
+
     /// How far the joints had gone at this time, rad; between poses it is interpolated.
     pub fn travelled_at(&self, at_s: f64) -> f64 {
         let after = self.poses_s.partition_point(|&pose_s| pose_s <= at_s);
