@@ -6,12 +6,12 @@ use super::{Finding, Kind, View};
 use visuomotor_runtime::phase::Phase;
 use visuomotor_runtime::safety::Intervention;
 
-/// Of the decisions; policies that fail near the edge of the workspace clip up to 64 % of theirs, good ones few.
+/// Of the actions; policies that fail near the edge of the workspace clip up to 64 % of theirs, good ones few.
 const CLIPPED_SHARE_MAX: f64 = 0.7;
 /// Of the commands while somebody wants something; accelerating within limits takes up to a quarter of them.
 const LIMITED_SHARE_MAX: f64 = 0.5;
 /// Shares of fewer say nothing.
-const DECISIONS_MIN: usize = 3;
+const ACTIONS_MIN: usize = 3;
 const COMMANDS_MIN: usize = 200;
 
 pub fn check(view: &View<'_>) -> Vec<Finding> {
@@ -19,9 +19,11 @@ pub fn check(view: &View<'_>) -> Vec<Finding> {
     let mut findings = Vec::new();
     let clamped = |tick: Option<&crate::Tick>| tick.map_or(0, |tick| tick.counters.clamped_actions);
     let clipped = clamped(ticks.last()).saturating_sub(clamped(ticks.first()));
-    let decisions = view.timeline.decisions.len();
-    let share = clipped as f64 / decisions.max(1) as f64;
-    if decisions >= DECISIONS_MIN && share > CLIPPED_SHARE_MAX {
+    // Decisions may be lost; then the outcome knows how many actions there were.
+    let taken = view.timeline.outcome.map_or(0, |(outcome, _)| outcome.actions as usize);
+    let actions = view.timeline.decisions.len().max(taken);
+    let share = clipped as f64 / actions.max(1) as f64;
+    if actions >= ACTIONS_MIN && share > CLIPPED_SHARE_MAX {
         let finding = Finding::new(Kind::ClippedActions, view.all()).with("clipped", clipped);
         findings.push(finding.measured("share", share));
     }

@@ -7,6 +7,7 @@
 //!
 //! Not responsible for the age of single frames, which the runtime's watchdog judges while it runs.
 
+use super::exposure::shows_something;
 use super::{Finding, Kind, View, median};
 use nalgebra::{DMatrix, DVector};
 
@@ -72,7 +73,9 @@ fn changes(view: &View<'_>) -> Vec<(f64, f64, f64)> {
             };
             let (from, to) = (times[0], times[1]);
             let is_pair = to > from && to - from < 2.0 / RATE_MIN_HZ;
-            let change = a.change(b).filter(|_| is_pair)?;
+            // A camera that shows nothing, or nothing new, has no say about when.
+            let tells = is_pair && shows_something(a) && shows_something(b) && a != b;
+            let change = a.change(b).filter(|_| tells)?;
             Some((from, to, (change / (to - from)).sqrt()))
         })
         .collect();

@@ -31,12 +31,12 @@ pub fn not_finite(draft: &mut Draft, random: &mut Random) -> Span {
     Some((draft.tick_s(first), draft.tick_s(first + count - 1)))
 }
 
-/// One encoder, 0.06 to 0.6 rad away for 1 to 40 ticks.
+/// One encoder, 0.055 to 0.6 rad away for 1 to 40 ticks.
 pub fn jump(draft: &mut Draft, random: &mut Random) -> Span {
     let count = random.random_range(1..=40);
     let first = draft.some_ticks(count, random)?;
     let sign = if random.random_bool(0.5) { 1.0 } else { -1.0 };
-    let jump_rad = sign * random.random_range(0.06..0.6);
+    let jump_rad = sign * random.random_range(0.055..0.6);
     let share = random.random_range(0.0..1.0);
     for tick in &mut draft.timeline.ticks[first..first + count] {
         let q = &mut tick.measured.as_mut().ok()?.q;
@@ -46,9 +46,9 @@ pub fn jump(draft: &mut Draft, random: &mut Random) -> Span {
     Some((draft.tick_s(first), draft.tick_s(first + count)))
 }
 
-/// One sample again and again, until it is 1.25 to 10 times as old as the watchdog allows.
+/// One sample again and again, for 26 to 200 ticks.
 pub fn hold_sample(draft: &mut Draft, random: &mut Random) -> Span {
-    let count = random.random_range(30..200);
+    let count = random.random_range(26..200);
     let first = draft.some_ticks(count, random)?;
     let held = draft.timeline.ticks[first].measured;
     for tick in &mut draft.timeline.ticks[first..first + count] {
@@ -58,7 +58,7 @@ pub fn hold_sample(draft: &mut Draft, random: &mut Random) -> Span {
 }
 
 pub fn fail_reads(draft: &mut Draft, random: &mut Random) -> Span {
-    let count = random.random_range(25..200);
+    let count = random.random_range(22..200);
     let first = draft.some_ticks(count, random)?;
     for tick in &mut draft.timeline.ticks[first..first + count] {
         tick.measured = Err(ArmError::NoAnswer);
@@ -66,9 +66,9 @@ pub fn fail_reads(draft: &mut Draft, random: &mut Random) -> Span {
     Some((draft.tick_s(first), draft.tick_s(first + count - 1)))
 }
 
-/// What is commanded comes 28 to 150 ms before what is measured; the other way round the camera would be late as well.
+/// What is commanded comes 24 to 150 ms before what is measured; the other way round the camera would be late as well.
 pub fn lag(draft: &mut Draft, random: &mut Random) -> Span {
-    let lag = random.random_range(28..150);
+    let lag = random.random_range(24..150);
     let ticks = &mut draft.timeline.ticks;
     let commanded: Vec<_> = ticks.iter().filter_map(|tick| tick.commanded).collect();
     if commanded.len() != ticks.len() {
@@ -80,10 +80,10 @@ pub fn lag(draft: &mut Draft, random: &mut Random) -> Span {
     Some(draft.all())
 }
 
-/// One joint, 0.012 to 0.1 rad.
+/// One joint, 0.011 to 0.1 rad.
 pub fn offset(draft: &mut Draft, random: &mut Random) -> Span {
     let sign = if random.random_bool(0.5) { 1.0 } else { -1.0 };
-    let offset_rad = sign * random.random_range(0.012..0.1);
+    let offset_rad = sign * random.random_range(0.011..0.1);
     let share = random.random_range(0.0..1.0);
     for tick in &mut draft.timeline.ticks {
         if let Ok(Measured { q, .. }) = &mut tick.measured {
@@ -94,9 +94,9 @@ pub fn offset(draft: &mut Draft, random: &mut Random) -> Span {
     Some(draft.all())
 }
 
-/// 75 to 100 % of the actions, evenly.
+/// 72 to 100 % of the actions, evenly.
 pub fn clip(draft: &mut Draft, random: &mut Random) -> Span {
-    let share = random.random_range(0.75..1.0);
+    let share = random.random_range(0.72..1.0);
     let clipped = share * draft.timeline.decisions.len() as f64;
     let count = draft.timeline.ticks.len() as f64 - 1.0;
     let before = draft.timeline.ticks.first()?.counters.clamped_actions;
@@ -106,9 +106,9 @@ pub fn clip(draft: &mut Draft, random: &mut Random) -> Span {
     (draft.timeline.decisions.len() >= 3).then(|| draft.all())
 }
 
-/// 55 to 100 % of the policy's commands.
+/// 53 to 100 % of the policy's commands.
 pub fn limit(draft: &mut Draft, random: &mut Random) -> Span {
-    let share = random.random_range(0.55..1.0);
+    let share = random.random_range(0.53..1.0);
     let mut commands = 0;
     for tick in &mut draft.timeline.ticks {
         let wanted = tick.phase == Phase::Policy;

@@ -43,11 +43,8 @@ impl Draft {
 
     /// Frames at their usual rate while nothing but the pixels' noise changes.
     pub(super) fn film_rest(&mut self, since: Instant, until: Instant, random: &mut Random) -> Option<()> {
-        let period = Duration::from_micros((1e6 * self.frame_period_s()?) as u64);
-        // What was inserted is no part of the usual rate.
-        let usual = self.timeline.frames.windows(2);
-        let usual = usual.filter_map(|pair| pair[1].captured_at.checked_duration_since(pair[0].captured_at));
-        let period = usual.min().unwrap_or(period);
+        let period_s = View::of(&self.timeline).frame_period_s?;
+        let period = Duration::from_ticks((1e9 * period_s) as u64);
         let at = self.timeline.frames.iter().rposition(|frame| frame.captured_at <= since)?;
         let (shown, still) = (self.timeline.frames[at].clone(), self.frames[at].clone());
         let mut next = shown.captured_at + period;

@@ -3,6 +3,7 @@
 //! Not responsible for frames, but that they stay where they belong.
 
 use super::{Draft, Random, moved};
+use crate::lint::View;
 use crate::timeline::Tick;
 use rand::RngExt;
 use visuomotor_runtime::clock::{Duration, Instant};
@@ -44,10 +45,8 @@ impl Draft {
     }
 
     fn period(&self) -> Option<Duration> {
-        let (first, last) = (self.timeline.ticks.first()?, self.timeline.ticks.last()?);
-        let ticks = self.timeline.ticks.len() as u64 - 1;
-        let span = last.due.checked_duration_since(first.due)?;
-        (ticks > 0).then(|| Duration::from_ticks(span.as_ticks() / ticks))
+        let view = View::of(&self.timeline);
+        view.tick_period_s.map(|period_s| Duration::from_ticks((1e9 * period_s).round() as u64))
     }
 }
 
@@ -68,10 +67,12 @@ pub fn shorten(draft: &mut Draft, random: &mut Random) -> Span {
     Some(draft.all())
 }
 
-/// 3 to 10 s in which nothing moves but the pixels' noise; at the start, in the middle, or at the end.
+/// 2.8 to 10 s in which nothing moves but the pixels' noise; at the start, in the middle, or at the end.
 pub fn pause(draft: &mut Draft, random: &mut Random) -> Span {
     let period = draft.period()?;
-    let rest = Duration::from_millis(random.random_range(3000..10_000));
+    let rest = Duration::from_millis(random.random_range(2800..10_000));
+    let added = rest.as_ticks() / period.as_ticks();
+    let rest = Duration::from_ticks(added * period.as_ticks());
     let count = draft.timeline.ticks.len();
     let at = match random.random_range(0..3) {
         0 => 1,
@@ -81,7 +82,6 @@ pub fn pause(draft: &mut Draft, random: &mut Random) -> Span {
     let since = draft.timeline.ticks[at].due;
     let until = since + rest;
     draft.shift(|instant| if instant > since { instant + rest } else { instant });
-    let added = rest.as_ticks() / period.as_ticks();
     let still = draft.timeline.ticks[at];
     let resting = (1..=added).map(|k| {
         let later = Duration::from_ticks(k * period.as_ticks());
@@ -109,6 +109,12 @@ pub fn pause(draft: &mut Draft, random: &mut Random) -> Span {
     let resting: Vec<Tick> = resting.collect();
     for tick in &mut draft.timeline.ticks[at + 1..] {
         tick.tick += added;
+        // A sample from before, which this tick still uses, is as old as it was.
+        if let Ok(measured) = &mut tick.measured
+            && measured.sampled_at <= since
+        {
+            measured.sampled_at += rest;
+        }
     }
     draft.timeline.ticks.splice(at + 1..at + 1, resting);
     draft.film_rest(since, until, random)?;
@@ -134,9 +140,9 @@ pub fn drop_ticks(draft: &mut Draft, random: &mut Random) -> Span {
     Some(span)
 }
 
-/// 1.1 to 3 times as long as the watchdog allows, as the loop itself reports it.
+/// 1.02 to 3 times as long as the watchdog allows, as the loop itself reports it.
 pub fn stall(draft: &mut Draft, random: &mut Random) -> Span {
-    let count = random.random_range(220..600);
+    let count = random.random_range(205..600);
     let first = draft.some_ticks(count, random)?;
     let span = (draft.tick_s(first - 1), draft.tick_s(first + count));
     draft.timeline.ticks.drain(first..first + count);
@@ -148,10 +154,10 @@ pub fn stall(draft: &mut Draft, random: &mut Random) -> Span {
     Some(span)
 }
 
-/// 4 to 50 % too slow, or 4 to 50 % too fast.
+/// 2.5 to 50 % too slow, or too fast.
 pub fn slow_ticks(draft: &mut Draft, random: &mut Random) -> Span {
     let period = draft.period()?.as_ticks() as f64;
-    let factor = random.random_range(1.04..1.5_f64);
+    let factor = random.random_range(1.025..1.5_f64);
     let factor = if random.random_bool(0.5) { factor } else { 1.0 / factor };
     let old = std::mem::take(&mut draft.timeline.ticks);
     let first = old.first()?;
