@@ -50,11 +50,12 @@ pub fn check(view: &View<'_>) -> Vec<Finding> {
         joints.push(of_joint);
     }
     let lag_s = median(lags_s).unwrap_or(0.0);
-    let mut findings = Vec::new();
     if lag_s.abs() > LAG_MAX_S {
         let finding = Finding::new(Kind::FollowerLag, view.all());
-        findings.push(finding.measured("lag_ms", 1e3 * lag_s));
+        // What is out of step is beside nothing in particular.
+        return vec![finding.measured("lag_ms", 1e3 * lag_s)];
     }
+    let mut findings = Vec::new();
     for (joint, of_joint) in joints.into_iter().enumerate() {
         let beside = of_joint.into_iter().map(|(error, speed)| error + lag_s * speed);
         let offset = median(beside).unwrap_or(0.0);

@@ -32,7 +32,7 @@ pub fn check(view: &View<'_>) -> Vec<Finding> {
         let within = ticks.iter().filter(|tick| (span.0..=span.1).contains(&at(tick)));
         let oldest_s = within.map(age_s).fold(0.0, f64::max);
         // It began to be old when it was taken; what is wrong begins there.
-        let span = ((span.0 - silence_s).max(0.0), span.1);
+        let span = ((span.0 - silence_s).max(0.0).min(span.1), span.1);
         findings.push(Finding::new(Kind::StaleSamples, span).measured("age_ms", 1e3 * oldest_s));
     }
     for span in spans(&|tick| tick.measured.is_err()) {

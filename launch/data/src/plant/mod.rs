@@ -8,6 +8,8 @@ mod camera;
 mod file;
 mod score;
 mod series;
+#[cfg(test)]
+mod tests;
 mod time;
 mod write;
 

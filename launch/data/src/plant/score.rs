@@ -116,7 +116,8 @@ mod tests {
         }
         let mut scores = BTreeMap::new();
         let findings = [Finding::new(Kind::Idle, (1.0, 5.0)), Finding::new(Kind::JointJump, (2.0, 2.0))];
-        let (missed, wrong) = Score::add(&mut scores, &[label], &findings);
+        let labels = [label];
+        let (missed, wrong) = Score::add(&mut scores, &labels, &findings);
         assert!(missed.is_empty() && wrong.len() == 1);
         let sum = Score::sum(scores.values());
         assert_eq!((sum.precision(), sum.recall()), (0.5, 1.0));

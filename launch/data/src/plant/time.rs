@@ -145,9 +145,10 @@ pub fn stall(draft: &mut Draft, random: &mut Random) -> Span {
     let count = random.random_range(205..600);
     let first = draft.some_ticks(count, random)?;
     let span = (draft.tick_s(first - 1), draft.tick_s(first + count));
-    draft.timeline.ticks.drain(first..first + count);
+    let drained = draft.timeline.ticks.drain(first..first + count);
+    let missed = count as u64 + drained.map(|tick| tick.missed).sum::<u64>();
     let ticks = &mut draft.timeline.ticks[first..];
-    ticks.first_mut()?.missed += count as u64;
+    ticks.first_mut()?.missed += missed;
     for tick in ticks {
         tick.tick -= count as u64;
     }
