@@ -32,7 +32,8 @@ struct Figures {
 
 pub fn run(args: &BenchLintArgs) -> Result<Grade, CommandError> {
     output::check_json(args.json.as_deref())?;
-    let refused = |problem: String| CommandError::input(InputError::file(&args.recordings, problem));
+    let refused =
+        |problem: String| CommandError::input(InputError::file(&args.recordings, problem));
     let sources = paths::episodes(std::slice::from_ref(&args.recordings), false)
         .map_err(|(path, error)| refused(format!("{}: {error}", path.display())))?;
     if sources.is_empty() {
@@ -48,22 +49,33 @@ pub fn run(args: &BenchLintArgs) -> Result<Grade, CommandError> {
         clean: series.clean,
         precision: sum.precision(),
         recall: sum.recall(),
-        kinds: series.scores.iter().map(|(kind, score)| (kind.name(), *score)).collect(),
+        kinds: series
+            .scores
+            .iter()
+            .map(|(kind, score)| (kind.name(), *score))
+            .collect(),
         missed: series.missed,
         wrong: series.wrong,
     };
     output::report(&figures, &figures, args.json.as_deref())?;
-    Ok(match figures.precision >= LEAST && figures.recall >= LEAST {
-        true => Grade::Good,
-        false => Grade::Short,
-    })
+    Ok(
+        match figures.precision >= LEAST && figures.recall >= LEAST {
+            true => Grade::Good,
+            false => Grade::Short,
+        },
+    )
 }
 
 impl fmt::Display for Figures {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "{:17} planted  found  findings  right", "")?;
         for (kind, score) in &self.kinds {
-            let Score { planted, found, findings, right } = score;
+            let Score {
+                planted,
+                found,
+                findings,
+                right,
+            } = score;
             writeln!(f, "{kind:17} {planted:7} {found:6} {findings:9} {right:6}")?;
         }
         for missed in &self.missed {
@@ -72,7 +84,16 @@ impl fmt::Display for Figures {
         for wrong in &self.wrong {
             writeln!(f, "wrong:  {wrong}")?;
         }
-        let Self { episodes, clean, precision, recall, .. } = self;
-        writeln!(f, "{episodes} episodes, {clean} of them clean: precision {precision:.3}, recall {recall:.3}")
+        let Self {
+            episodes,
+            clean,
+            precision,
+            recall,
+            ..
+        } = self;
+        writeln!(
+            f,
+            "{episodes} episodes, {clean} of them clean: precision {precision:.3}, recall {recall:.3}"
+        )
     }
 }

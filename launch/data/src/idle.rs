@@ -33,7 +33,9 @@ pub fn stretches(poses: &[Pose], least: Duration) -> Vec<(Instant, Instant)> {
     let mut anchor = 0;
     while anchor < poses.len() {
         let rest = poses[anchor..].iter();
-        let count = rest.take_while(|pose| !is_away(&poses[anchor], pose)).count();
+        let count = rest
+            .take_while(|pose| !is_away(&poses[anchor], pose))
+            .count();
         let count = count.max(1);
         // Up to where it moves, not only to where it was last seen at rest.
         let end = (anchor + count).min(poses.len() - 1);
@@ -95,11 +97,16 @@ mod tests {
         ] {
             let timeline = arm(5000, ramp(motion.0, motion.1));
             let (from, to) = busy_span(&timeline).unwrap();
-            assert!(near(from, span.0) && near(to, span.1), "{motion:?}: {from} {to}");
+            assert!(
+                near(from, span.0) && near(to, span.1),
+                "{motion:?}: {from} {to}"
+            );
         }
         // Out and back: where it rests at the end it has been before.
-        let back = arm(6000, |ms| 0.5 * (ms.clamp(2000, 3000) - 2000) as f64 * 1e-3
-            - 0.5 * (ms.clamp(3000, 4000) - 3000) as f64 * 1e-3);
+        let back = arm(6000, |ms| {
+            0.5 * (ms.clamp(2000, 3000) - 2000) as f64 * 1e-3
+                - 0.5 * (ms.clamp(3000, 4000) - 3000) as f64 * 1e-3
+        });
         let (from, to) = busy_span(&back).unwrap();
         assert!(near(from, 1520) && near(to, 4480), "{from} {to}");
     }
@@ -126,7 +133,10 @@ mod tests {
             }
             true
         };
-        let stage = Stage { ticks: 4000, ..Stage::default() };
+        let stage = Stage {
+            ticks: 4000,
+            ..Stage::default()
+        };
         let timeline = Timeline::read(Cursor::new(stage.changed(script, |_| true))).unwrap();
         let (from, to) = busy_span(&timeline).unwrap();
         assert!(at_ms(1480) < from && from < at_ms(1520), "{from}");
@@ -139,9 +149,15 @@ mod tests {
         let rests = |timeline: &Timeline| {
             let found = stretches(&motion::poses(timeline), least);
             let ms = |at: Instant| (timeline.seconds(at) * 10.0).round() / 10.0;
-            found.into_iter().map(|(from, to)| (ms(from), ms(to))).collect::<Vec<_>>()
+            found
+                .into_iter()
+                .map(|(from, to)| (ms(from), ms(to)))
+                .collect::<Vec<_>>()
         };
-        assert_eq!(rests(&arm(9000, ramp(3000, 6000))), [(0.0, 3.0), (6.0, 9.0)]);
+        assert_eq!(
+            rests(&arm(9000, ramp(3000, 6000))),
+            [(0.0, 3.0), (6.0, 9.0)]
+        );
         assert_eq!(rests(&arm(6000, ramp(2000, 4000))), []);
         assert_eq!(rests(&arm(6000, |_| 0.1)), [(0.0, 6.0)]);
         // Creeping is no motion, and one rest.

@@ -20,14 +20,19 @@ pub fn check(view: &View<'_>) -> Vec<Finding> {
     let clamped = |tick: Option<&crate::Tick>| tick.map_or(0, |tick| tick.counters.clamped_actions);
     let clipped = clamped(ticks.last()).saturating_sub(clamped(ticks.first()));
     // Decisions may be lost; then the outcome knows how many actions there were.
-    let taken = view.timeline.outcome.map_or(0, |(outcome, _)| outcome.actions as usize);
+    let taken = view
+        .timeline
+        .outcome
+        .map_or(0, |(outcome, _)| outcome.actions as usize);
     let actions = view.timeline.decisions.len().max(taken);
     let share = clipped as f64 / actions.max(1) as f64;
     if actions >= ACTIONS_MIN && share > CLIPPED_SHARE_MAX {
         let finding = Finding::new(Kind::ClippedActions, view.all()).with("clipped", clipped);
         findings.push(finding.measured("share", share));
     }
-    let wanted = ticks.iter().filter(|tick| matches!(tick.phase, Phase::Policy | Phase::Teleop));
+    let wanted = ticks
+        .iter()
+        .filter(|tick| matches!(tick.phase, Phase::Policy | Phase::Teleop));
     let (mut commands, mut limited) = (0_usize, 0_usize);
     for tick in wanted {
         commands += 1;

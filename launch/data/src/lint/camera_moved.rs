@@ -68,7 +68,12 @@ impl Cameras {
             seen.pop_front();
         }
         seen.push_back(Seen { edges, at_px });
-        let scale = view.pictures.iter().flatten().next().map_or(1, |grey| grey.scale) as f64;
+        let scale = view
+            .pictures
+            .iter()
+            .flatten()
+            .next()
+            .map_or(1, |grey| grey.scale) as f64;
         let finding = Finding::new(Kind::CameraMoved, view.all());
         let finding = finding.measured("shift_x_px", dx * scale);
         moved.then(|| finding.measured("shift_y_px", dy * scale))
@@ -82,7 +87,12 @@ fn background(view: &View<'_>) -> Option<Grey> {
     let first = *pictures.first()?;
     let alike = |grey: &&&Grey| (grey.width, grey.height) == (first.width, first.height);
     let step = pictures.len().div_ceil(FRAMES_MAX);
-    let chosen: Vec<&Grey> = pictures.iter().filter(alike).step_by(step).copied().collect();
+    let chosen: Vec<&Grey> = pictures
+        .iter()
+        .filter(alike)
+        .step_by(step)
+        .copied()
+        .collect();
     if chosen.len() < FRAMES_MIN {
         return None;
     }
@@ -93,7 +103,10 @@ fn background(view: &View<'_>) -> Option<Grey> {
         *column.select_nth_unstable(chosen.len() / 2).1
     };
     let levels = (0..first.levels.len()).map(middle).collect();
-    Some(Grey { levels, ..first.clone() })
+    Some(Grey {
+        levels,
+        ..first.clone()
+    })
 }
 
 /// Of every pixel the direction of its edge, as a vector of twice the angle that is longer where the edge is clearer.
@@ -125,7 +138,11 @@ impl Edges {
                 directions.push([(gx * gx - gy * gy) * length, 2.0 * gx * gy * length]);
             }
         }
-        Self { width, height, directions }
+        Self {
+            width,
+            height,
+            directions,
+        }
     }
 
     /// By how many pixels, to the right and down, `other` lies beside this; `None` where they have too little in common.
@@ -146,10 +163,20 @@ impl Edges {
         // The top of a parabola through the peak and its neighbours.
         let top = |before: f64, after: f64| {
             let bend = before - 2.0 * peak + after;
-            if bend < 0.0 { (0.5 * (before - after) / bend).clamp(-0.5, 0.5) } else { 0.0 }
+            if bend < 0.0 {
+                (0.5 * (before - after) / bend).clamp(-0.5, 0.5)
+            } else {
+                0.0
+            }
         };
-        let x = top(self.agreement(other, dx - 1, dy), self.agreement(other, dx + 1, dy));
-        let y = top(self.agreement(other, dx, dy - 1), self.agreement(other, dx, dy + 1));
+        let x = top(
+            self.agreement(other, dx - 1, dy),
+            self.agreement(other, dx + 1, dy),
+        );
+        let y = top(
+            self.agreement(other, dx, dy - 1),
+            self.agreement(other, dx, dy + 1),
+        );
         Some((dx as f64 + x, dy as f64 + y))
     }
 
@@ -175,6 +202,10 @@ impl Edges {
             }
         }
         let agreement = f64::from(both) / f64::from(a_square * b_square).sqrt();
-        if agreement.is_finite() { agreement } else { 0.0 }
+        if agreement.is_finite() {
+            agreement
+        } else {
+            0.0
+        }
     }
 }

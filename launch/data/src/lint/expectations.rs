@@ -22,16 +22,17 @@ pub struct Expectations {
 impl Expectations {
     pub fn of(timeline: &Timeline) -> Self {
         let launch = timeline.attached("launch.toml");
-        let launch: Table = launch.and_then(|text| text.parse().ok()).unwrap_or_default();
+        let launch: Table = launch
+            .and_then(|text| text.parse().ok())
+            .unwrap_or_default();
         let positive = |table: &str, key: &str| {
             let value = launch.get(table)?.get(key)?;
             let integer = value.as_integer().map(|value| value as f64);
             let number = value.as_float().or(integer)?;
             (number.is_finite() && number > 0.0).then_some(number)
         };
-        let seconds = |key: &str, default: f64| {
-            positive("watchdogs", key).map_or(default, |ms| 1e-3 * ms)
-        };
+        let seconds =
+            |key: &str, default: f64| positive("watchdogs", key).map_or(default, |ms| 1e-3 * ms);
         Self {
             tick_rate_hz: positive("control", "rate_hz"),
             action_rate_hz: positive("task", "action_rate_hz"),

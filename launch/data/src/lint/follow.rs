@@ -57,7 +57,9 @@ pub fn check(view: &View<'_>) -> Vec<Finding> {
     }
     let mut findings = Vec::new();
     for (joint, of_joint) in joints.into_iter().enumerate() {
-        let beside = of_joint.into_iter().map(|(error, speed)| error + lag_s * speed);
+        let beside = of_joint
+            .into_iter()
+            .map(|(error, speed)| error + lag_s * speed);
         let offset = median(beside).unwrap_or(0.0);
         if offset.abs() > OFFSET_MAX_RAD {
             let finding = Finding::new(Kind::FollowerOffset, view.all()).with("joint", joint + 1);

@@ -44,7 +44,9 @@ impl Grey {
         let pixels = image.rgb.chunks_exact(3);
         let count = pixels.len().max(1) as f64;
         let sum: u64 = pixels.clone().map(|rgb| u64::from(luma(rgb))).sum();
-        let at_end = pixels.filter(|rgb| rgb.iter().all(|&level| level >= 250)).count();
+        let at_end = pixels
+            .filter(|rgb| rgb.iter().all(|&level| level >= 250))
+            .count();
         Self {
             width,
             height,

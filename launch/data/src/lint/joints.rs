@@ -29,7 +29,9 @@ pub fn check(view: &View<'_>) -> Vec<Finding> {
         sampled.map_or(0.0, |sampled| at(tick) - view.timeline.seconds(sampled))
     };
     for span in spans(&|tick| age_s(tick) > silence_s) {
-        let within = ticks.iter().filter(|tick| (span.0..=span.1).contains(&at(tick)));
+        let within = ticks
+            .iter()
+            .filter(|tick| (span.0..=span.1).contains(&at(tick)));
         let oldest_s = within.map(age_s).fold(0.0, f64::max);
         // It began to be old when it was taken; what is wrong begins there.
         let span = ((span.0 - silence_s).max(0.0).min(span.1), span.1);
@@ -46,10 +48,18 @@ pub fn check(view: &View<'_>) -> Vec<Finding> {
 
 fn is_finite(tick: &Tick) -> bool {
     let all = |values: &[f64]| values.iter().all(|value| value.is_finite());
-    let measured = tick.measured.is_ok_and(|Measured { q, dq, tau, aperture_m, .. }| {
-        all(&q) && all(&dq) && all(&tau) && aperture_m.is_finite()
-    });
-    let commanded = tick.commanded.is_none_or(|command| all(&command.q) && all(&command.dq));
+    let measured = tick.measured.is_ok_and(
+        |Measured {
+             q,
+             dq,
+             tau,
+             aperture_m,
+             ..
+         }| { all(&q) && all(&dq) && all(&tau) && aperture_m.is_finite() },
+    );
+    let commanded = tick
+        .commanded
+        .is_none_or(|command| all(&command.q) && all(&command.dq));
     (measured || tick.measured.is_err()) && commanded
 }
 
@@ -57,11 +67,18 @@ fn jumps(view: &View<'_>) -> Vec<Finding> {
     let period_s = view.tick_period_s.unwrap_or(0.0);
     let mut largest = 0.0_f64;
     let mut spans = Vec::new();
-    let measured = view.timeline.ticks.iter().filter_map(|tick| Some((tick, tick.measured.ok()?)));
+    let measured = view
+        .timeline
+        .ticks
+        .iter()
+        .filter_map(|tick| Some((tick, tick.measured.ok()?)));
     let measured: Vec<_> = measured.collect();
     for pair in measured.windows(2) {
         let ((earlier, a), (later, b)) = (&pair[0], &pair[1]);
-        let (from_s, to_s) = (view.timeline.seconds(earlier.due), view.timeline.seconds(later.due));
+        let (from_s, to_s) = (
+            view.timeline.seconds(earlier.due),
+            view.timeline.seconds(later.due),
+        );
         let sampled_s = view.timeline.seconds(b.sampled_at) - view.timeline.seconds(a.sampled_at);
         let dt_s = sampled_s.max(to_s - from_s).max(period_s);
         let steps = a.q.iter().zip(b.q.iter()).map(|(a, b)| (b - a).abs());
@@ -72,5 +89,8 @@ fn jumps(view: &View<'_>) -> Vec<Finding> {
         }
     }
     let finding = |span| Finding::new(Kind::JointJump, span).measured("largest_rad", largest);
-    joined(spans, ONE_CAUSE_S).into_iter().map(finding).collect()
+    joined(spans, ONE_CAUSE_S)
+        .into_iter()
+        .map(finding)
+        .collect()
 }

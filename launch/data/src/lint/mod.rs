@@ -71,7 +71,13 @@ impl Finding {
 
 impl fmt::Display for Finding {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { kind, severity, from_s, to_s, detail } = self;
+        let Self {
+            kind,
+            severity,
+            from_s,
+            to_s,
+            detail,
+        } = self;
         write!(f, "{from_s:9.3} to {to_s:.3} s  {severity} {kind}")?;
         for (name, value) in detail {
             match value {
@@ -117,7 +123,10 @@ impl Linter {
         let mut findings: Vec<Finding> = CHECKS.iter().flat_map(|check| check(&view)).collect();
         findings.extend(self.cameras.look(&view));
         findings.sort_by(|a, b| {
-            let by_time = a.from_s.total_cmp(&b.from_s).then(a.to_s.total_cmp(&b.to_s));
+            let by_time = a
+                .from_s
+                .total_cmp(&b.from_s)
+                .then(a.to_s.total_cmp(&b.to_s));
             by_time.then(a.kind.cmp(&b.kind))
         });
         findings
@@ -138,7 +147,10 @@ fn joined(spans: impl IntoIterator<Item = (f64, f64)>, gap_s: f64) -> Vec<(f64, 
 
 /// The middle of what is finite; `None` of nothing.
 fn median(values: impl IntoIterator<Item = f64>) -> Option<f64> {
-    let mut values: Vec<f64> = values.into_iter().filter(|value| value.is_finite()).collect();
+    let mut values: Vec<f64> = values
+        .into_iter()
+        .filter(|value| value.is_finite())
+        .collect();
     let middle = values.len() / 2;
     (!values.is_empty()).then(|| *values.select_nth_unstable_by(middle, f64::total_cmp).1)
 }

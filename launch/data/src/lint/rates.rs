@@ -32,7 +32,10 @@ pub fn check(view: &View<'_>) -> Vec<Finding> {
     {
         findings.push(finding(Kind::FrameRate, 1.0 / period_s, expected));
     }
-    let decided_s = timeline.decisions.iter().map(|record| timeline.seconds(record.decided_at));
+    let decided_s = timeline
+        .decisions
+        .iter()
+        .map(|record| timeline.seconds(record.decided_at));
     let decided_s: Vec<f64> = decided_s.collect();
     let period_s = median(decided_s.windows(2).map(|pair| pair[1] - pair[0]));
     if let Some(period_s) = period_s

@@ -23,5 +23,8 @@ pub fn check(view: &View<'_>) -> Vec<Finding> {
         };
         Finding::new(Kind::Idle, span).with("where", place)
     };
-    idle::stretches(&view.poses, LEAST).into_iter().map(of).collect()
+    idle::stretches(&view.poses, LEAST)
+        .into_iter()
+        .map(of)
+        .collect()
 }

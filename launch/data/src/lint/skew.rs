@@ -21,8 +21,8 @@ const STEP_S: f64 = 0.005;
 const SKEW_MAX_S: f64 = 0.045;
 /// Pictures and joints that agree less than this at their best offset say nothing about it.
 const AGREEMENT_MIN: f64 = 0.6;
-/// So much better than without any offset has the best one to be.
-const GAIN_MIN: f64 = 0.03;
+/// So much better than without any offset has the best one to be: a real one of 60 ms gains twice that, chance less.
+const GAIN_MIN: f64 = 0.1;
 
 pub fn check(view: &View<'_>) -> Vec<Finding> {
     let observations = view.timeline.observations.iter();
@@ -60,7 +60,11 @@ fn by_motion(view: &View<'_>) -> Option<f64> {
     if best.1 < AGREEMENT_MIN {
         return None;
     }
-    Some(if best.1 - without < GAIN_MIN { 0.0 } else { best.0 })
+    Some(if best.1 - without < GAIN_MIN {
+        0.0
+    } else {
+        best.0
+    })
 }
 
 /// From, to, and how much the picture changed a second, of all pairs of consecutive frames.
@@ -81,7 +85,9 @@ fn changes(view: &View<'_>) -> Vec<(f64, f64, f64)> {
         .collect();
     // Somebody who switches a lamp or clears the table changes more than any arm.
     changes.sort_by(|a, b| a.2.total_cmp(&b.2));
-    let usual = changes.get(changes.len() * 9 / 10).map_or(0.0, |change| change.2);
+    let usual = changes
+        .get(changes.len() * 9 / 10)
+        .map_or(0.0, |change| change.2);
     for change in &mut changes {
         change.2 = change.2.min(1.5 * usual);
     }
@@ -98,7 +104,10 @@ fn agreement(view: &View<'_>, changes: &[(f64, f64, f64)], offset_s: f64) -> Opt
         let (from, to) = (from - offset_s, to - offset_s);
         if from >= start_s && to <= end_s {
             let (a, b) = (view.pose_at(from)?, view.pose_at(to)?);
-            let speeds = a.iter().zip(&b).map(|(a, b)| ((b - a).abs() / (to - from)).sqrt());
+            let speeds = a
+                .iter()
+                .zip(&b)
+                .map(|(a, b)| ((b - a).abs() / (to - from)).sqrt());
             rows.push(speeds.collect());
             wanted.push(*change);
         }
@@ -113,7 +122,8 @@ fn agreement(view: &View<'_>, changes: &[(f64, f64, f64)], offset_s: f64) -> Opt
     let y = y.add_scalar(-y.mean());
     let square = x.tr_mul(&x);
     // A joint that hardly moves must not explain the noise.
-    let ridge = DMatrix::identity(columns, columns) * (1e-3 * square.trace() / columns as f64 + 1e-9);
+    let ridge =
+        DMatrix::identity(columns, columns) * (1e-3 * square.trace() / columns as f64 + 1e-9);
     let weights = (square + ridge).cholesky()?.solve(&x.tr_mul(&y));
     let fit = x * weights;
     let agreement = fit.dot(&y) / (fit.norm() * y.norm());

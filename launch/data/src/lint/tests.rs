@@ -23,7 +23,11 @@ fn a_sound_episode_has_no_findings_that_matter() {
 fn every_kind_that_matters_can_be_planted() {
     for &kind in Kind::ALL {
         let matters = kind.severity() > Severity::Info;
-        assert_eq!(plant::kinds().any(|planted| planted == kind), matters, "{kind}");
+        assert_eq!(
+            plant::kinds().any(|planted| planted == kind),
+            matters,
+            "{kind}"
+        );
     }
 }
 
@@ -99,7 +103,9 @@ fn change(timeline: &mut Timeline, (index, what, at, number): &Change) {
         match what % 16 {
             8 => timeline.frames[frame].captured_at = at,
             9 => timeline.frames[frame].sequence = at.as_ticks() as u32,
-            10 => timeline.frames[frame].jpeg.truncate(at.as_ticks() as usize % 600),
+            10 => timeline.frames[frame]
+                .jpeg
+                .truncate(at.as_ticks() as usize % 600),
             11 => drop(timeline.frames.remove(frame)),
             _ => {}
         }

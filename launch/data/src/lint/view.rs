@@ -39,7 +39,8 @@ impl<'a> View<'a> {
             .map(|frame| timeline.seconds(frame.captured_at))
             .collect();
         let ticks = timeline.ticks.windows(2);
-        let periods = ticks.map(|pair| timeline.seconds(pair[1].due) - timeline.seconds(pair[0].due));
+        let periods =
+            ticks.map(|pair| timeline.seconds(pair[1].due) - timeline.seconds(pair[0].due));
         let declared = expectations.tick_rate_hz.map(|rate| 1.0 / rate);
         Self {
             timeline,
@@ -47,9 +48,7 @@ impl<'a> View<'a> {
             poses_s: poses.iter().map(|pose| timeline.seconds(pose.at)).collect(),
             travelled_rad: motion::travelled_rad(&poses),
             poses,
-            pictures: pictures
-                .map(|image| image.as_ref().map(Grey::of))
-                .collect(),
+            pictures: pictures.map(|image| image.as_ref().map(Grey::of)).collect(),
             frame_period_s: median(frames_s.windows(2).map(|pair| pair[1] - pair[0]))
                 .filter(|period| *period > 0.0),
             frames_s,
@@ -86,7 +85,11 @@ impl<'a> View<'a> {
         };
         let span_s = self.poses_s[after] - self.poses_s[before];
         let share = (at_s - self.poses_s[before]) / span_s;
-        if share.is_finite() { a + share.clamp(0.0, 1.0) * (b - a) } else { a }
+        if share.is_finite() {
+            a + share.clamp(0.0, 1.0) * (b - a)
+        } else {
+            a
+        }
     }
 
     /// The way of the joints between these times, rad.

@@ -17,7 +17,8 @@ const FAST_S: f64 = 1.0 / 15.0;
 
 impl Draft {
     fn frame_s(&self, frame: usize) -> f64 {
-        self.timeline.seconds(self.timeline.frames[frame].captured_at)
+        self.timeline
+            .seconds(self.timeline.frames[frame].captured_at)
     }
 
     /// So many frames in a row, somewhere inside: the first of them.
@@ -42,10 +43,19 @@ impl Draft {
     }
 
     /// Frames at their usual rate while nothing but the pixels' noise changes.
-    pub(super) fn film_rest(&mut self, since: Instant, until: Instant, random: &mut Random) -> Option<()> {
+    pub(super) fn film_rest(
+        &mut self,
+        since: Instant,
+        until: Instant,
+        random: &mut Random,
+    ) -> Option<()> {
         let period_s = View::of(&self.timeline).frame_period_s?;
         let period = Duration::from_ticks((1e9 * period_s) as u64);
-        let at = self.timeline.frames.iter().rposition(|frame| frame.captured_at <= since)?;
+        let at = self
+            .timeline
+            .frames
+            .iter()
+            .rposition(|frame| frame.captured_at <= since)?;
         let (shown, still) = (self.timeline.frames[at].clone(), self.frames[at].clone());
         let mut next = shown.captured_at + period;
         let mut added = 0;
@@ -72,7 +82,9 @@ impl Draft {
 fn noisy(image: &Image, random: &mut Random) -> Image {
     let mut noisy = image.clone();
     for level in &mut noisy.rgb {
-        *level = level.saturating_add(random.random_range(0..4)).saturating_sub(random.random_range(0..4));
+        *level = level
+            .saturating_add(random.random_range(0..4))
+            .saturating_sub(random.random_range(0..4));
     }
     noisy
 }
@@ -185,7 +197,9 @@ pub fn skew(draft: &mut Draft, random: &mut Random) -> Span {
     let view = View::of(&draft.timeline);
     let oldest_ms = 1e3 * view.expectations.frame_age_max_s;
     let seen = draft.timeline.observations.first()?;
-    let age = seen.observed_at.checked_duration_since(seen.frame_captured_at)?;
+    let age = seen
+        .observed_at
+        .checked_duration_since(seen.frame_captured_at)?;
     let age_ms = 1e-6 * age.as_ticks() as f64;
     let ahead = random.random_bool(0.5);
     let least_ms = match (draft.frame_period_s()? < FAST_S, ahead) {

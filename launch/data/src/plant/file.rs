@@ -28,9 +28,18 @@ pub fn lose(draft: &mut Draft, random: &mut Random) -> Span {
     let (_, lost) = draft.timeline.outcome.as_mut()?;
     let count = random.random_range(1..100);
     *lost = match random.random_range(0..3) {
-        0 => Losses { steps: count, ..*lost },
-        1 => Losses { frames: count, ..*lost },
-        _ => Losses { events: count, ..*lost },
+        0 => Losses {
+            steps: count,
+            ..*lost
+        },
+        1 => Losses {
+            frames: count,
+            ..*lost
+        },
+        _ => Losses {
+            events: count,
+            ..*lost
+        },
     };
     Some(draft.all())
 }

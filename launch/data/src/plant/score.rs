@@ -16,7 +16,10 @@ const SHARED_MIN: f64 = 0.5;
 /// taken 0.1 s longer at both ends.
 pub fn is_found_by(label: &Label, finding: &Finding) -> bool {
     let widened = |from_s: f64, to_s: f64| (from_s - MARGIN_S, to_s + MARGIN_S);
-    let (a, b) = (widened(label.from_s, label.to_s), widened(finding.from_s, finding.to_s));
+    let (a, b) = (
+        widened(label.from_s, label.to_s),
+        widened(finding.from_s, finding.to_s),
+    );
     let shared = a.1.min(b.1) - a.0.max(b.0);
     let longer = (a.1 - a.0).max(b.1 - b.0);
     label.kind == finding.kind && shared >= SHARED_MIN * longer
@@ -40,7 +43,9 @@ impl Score {
         labels: &'a [Label],
         findings: &'a [Finding],
     ) -> (Vec<&'a Label>, Vec<&'a Finding>) {
-        let serious = findings.iter().filter(|finding| finding.severity > Severity::Info);
+        let serious = findings
+            .iter()
+            .filter(|finding| finding.severity > Severity::Info);
         let serious: Vec<&Finding> = serious.collect();
         let mut missed = Vec::new();
         for label in labels {
@@ -115,7 +120,10 @@ mod tests {
             assert_eq!(is_found_by(&label, &finding), is_right, "{finding}");
         }
         let mut scores = BTreeMap::new();
-        let findings = [Finding::new(Kind::Idle, (1.0, 5.0)), Finding::new(Kind::JointJump, (2.0, 2.0))];
+        let findings = [
+            Finding::new(Kind::Idle, (1.0, 5.0)),
+            Finding::new(Kind::JointJump, (2.0, 2.0)),
+        ];
         let labels = [label];
         let (missed, wrong) = Score::add(&mut scores, &labels, &findings);
         assert!(missed.is_empty() && wrong.len() == 1);

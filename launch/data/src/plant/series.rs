@@ -48,9 +48,19 @@ pub struct Mistake {
 
 impl fmt::Display for Mistake {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { episode, source, kind, from_s, to_s, .. } = self;
+        let Self {
+            episode,
+            source,
+            kind,
+            from_s,
+            to_s,
+            ..
+        } = self;
         let planted = self.planted.map_or("nothing", Kind::name);
-        write!(f, "{kind} {from_s:.3} to {to_s:.3} s, episode {episode} of {source} with {planted}")
+        write!(
+            f,
+            "{kind} {from_s:.3} to {to_s:.3} s, episode {episode} of {source} with {planted}"
+        )
     }
 }
 
@@ -97,7 +107,9 @@ impl Series {
         };
         let labels: Vec<Label> = label.into_iter().collect();
         let (missed, wrong) = Score::add(&mut self.scores, &labels, &findings);
-        let missed = missed.into_iter().map(|l| mistake(l.kind, l.from_s, l.to_s));
+        let missed = missed
+            .into_iter()
+            .map(|l| mistake(l.kind, l.from_s, l.to_s));
         let missed: Vec<_> = missed.collect();
         let wrong = wrong.into_iter().map(|f| mistake(f.kind, f.from_s, f.to_s));
         let wrong: Vec<_> = wrong.collect();
@@ -116,7 +128,10 @@ impl Series {
         self.turns.swap_remove(next)
     }
 
-    fn draft(&mut self, kind: Option<Kind>) -> Result<(PathBuf, Draft, Option<Label>), EpisodeError> {
+    fn draft(
+        &mut self,
+        kind: Option<Kind>,
+    ) -> Result<(PathBuf, Draft, Option<Label>), EpisodeError> {
         for _ in 0..TRIES {
             let source = self.sources[self.random.random_range(0..self.sources.len())].clone();
             let timeline = Timeline::open(&source)?;
@@ -149,7 +164,11 @@ impl Series {
             if (least..=most as f64).contains(&dx.hypot(dy)) {
                 self.camera_px = (right, down);
                 let (from_s, to_s) = (0.0, draft.timeline.duration_s());
-                return Label { kind: Kind::CameraMoved, from_s, to_s };
+                return Label {
+                    kind: Kind::CameraMoved,
+                    from_s,
+                    to_s,
+                };
             }
         }
     }

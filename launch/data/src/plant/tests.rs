@@ -51,7 +51,12 @@ fn draft(random: &mut Random) -> Draft {
 fn planted_defects_are_found_and_nothing_else() {
     let mut random = Random::seed_from_u64(7);
     let mut scores = BTreeMap::new();
-    for kind in PLANTERS.iter().map(|(kind, _)| *kind).cycle().take(3 * PLANTERS.len()) {
+    for kind in PLANTERS
+        .iter()
+        .map(|(kind, _)| *kind)
+        .cycle()
+        .take(3 * PLANTERS.len())
+    {
         let mut linter = Linter::default();
         let clean = draft(&mut random);
         let (_, wrong) = {
@@ -61,11 +66,16 @@ fn planted_defects_are_found_and_nothing_else() {
         };
         assert_eq!(wrong, 0, "in a clean episode");
         let mut draft = clean;
-        let label = draft.plant(kind, &mut random).expect("room for every defect");
+        let label = draft
+            .plant(kind, &mut random)
+            .expect("room for every defect");
         let findings = linter.look(&draft.read_back());
         let labels = [label];
         let (missed, wrong) = Score::add(&mut scores, &labels, &findings);
-        assert!(missed.is_empty() && wrong.is_empty(), "missed {missed:?}, wrong {wrong:?}");
+        assert!(
+            missed.is_empty() && wrong.is_empty(),
+            "missed {missed:?}, wrong {wrong:?}"
+        );
     }
     assert_eq!(scores.len(), PLANTERS.len());
 }
@@ -74,12 +84,23 @@ fn planted_defects_are_found_and_nothing_else() {
 fn a_camera_that_moves_is_found_once_and_stays_where_it_is() {
     let mut random = Random::seed_from_u64(8);
     let mut linter = Linter::default();
-    let places = [(0, 0), (0, 0), (2, 0), (2, 0), (2, 0), (-1, 2), (-1, 2), (0, 0)];
+    let places = [
+        (0, 0),
+        (0, 0),
+        (2, 0),
+        (2, 0),
+        (2, 0),
+        (-1, 2),
+        (-1, 2),
+        (0, 0),
+    ];
     for (k, pair) in [(0, 0)].iter().chain(&places).zip(&places).enumerate() {
         let mut draft = draft(&mut random);
         draft.move_camera(pair.1.0, pair.1.1);
         let findings = linter.look(&draft.read_back());
-        let serious = findings.iter().filter(|finding| finding.severity > Severity::Info);
+        let serious = findings
+            .iter()
+            .filter(|finding| finding.severity > Severity::Info);
         let kinds: Vec<Kind> = serious.map(|finding| finding.kind).collect();
         match pair.0 == pair.1 {
             true => assert_eq!(kinds, [], "episode {k}"),
@@ -99,7 +120,9 @@ fn a_draft_that_is_left_alone_is_the_episode_that_it_was() {
     assert_eq!(again.outcome, timeline.outcome);
     let stamps = |timeline: &Timeline| -> Vec<_> {
         let frames = timeline.frames.iter();
-        frames.map(|frame| (frame.captured_at, frame.sequence)).collect()
+        frames
+            .map(|frame| (frame.captured_at, frame.sequence))
+            .collect()
     };
     assert_eq!(stamps(&again), stamps(&timeline));
 }
@@ -110,7 +133,10 @@ fn equal_seeds_plant_equal_defects() {
         let plant = || {
             let mut random = Random::seed_from_u64(3);
             let mut draft = draft(&mut random);
-            (draft.plant(kind, &mut random), format!("{:?}", draft.read_back().map(|t| t.ticks)))
+            (
+                draft.plant(kind, &mut random),
+                format!("{:?}", draft.read_back().map(|t| t.ticks)),
+            )
         };
         assert!(plant() == plant(), "{kind}");
     }

@@ -46,7 +46,8 @@ impl Draft {
 
     fn period(&self) -> Option<Duration> {
         let view = View::of(&self.timeline);
-        view.tick_period_s.map(|period_s| Duration::from_ticks((1e9 * period_s).round() as u64))
+        view.tick_period_s
+            .map(|period_s| Duration::from_ticks((1e9 * period_s).round() as u64))
     }
 }
 
@@ -54,7 +55,9 @@ impl Draft {
 pub fn shorten(draft: &mut Draft, random: &mut Random) -> Span {
     let left_s = random.random_range(0.2..0.9);
     let count = draft.timeline.ticks.len();
-    let keep = (0..count).take_while(|&tick| draft.tick_s(tick) < left_s).count();
+    let keep = (0..count)
+        .take_while(|&tick| draft.tick_s(tick) < left_s)
+        .count();
     draft.timeline.ticks.truncate(keep);
     let end = draft.timeline.ticks.last()?.due;
     let timeline = &mut draft.timeline;
@@ -81,7 +84,13 @@ pub fn pause(draft: &mut Draft, random: &mut Random) -> Span {
     };
     let since = draft.timeline.ticks[at].due;
     let until = since + rest;
-    draft.shift(|instant| if instant > since { instant + rest } else { instant });
+    draft.shift(|instant| {
+        if instant > since {
+            instant + rest
+        } else {
+            instant
+        }
+    });
     let still = draft.timeline.ticks[at];
     let resting = (1..=added).map(|k| {
         let later = Duration::from_ticks(k * period.as_ticks());
@@ -126,8 +135,17 @@ pub fn step_back(draft: &mut Draft, random: &mut Random) -> Span {
     let first = draft.some_ticks(50, random)?;
     let back_ns = random.random_range(5_000_000..300_000_000_i64);
     let since = draft.timeline.ticks[first].due;
-    let span = (draft.tick_s(first) - 1e-9 * back_ns as f64, draft.tick_s(first));
-    draft.shift(|instant| if instant >= since { moved(instant, -back_ns) } else { instant });
+    let span = (
+        draft.tick_s(first) - 1e-9 * back_ns as f64,
+        draft.tick_s(first),
+    );
+    draft.shift(|instant| {
+        if instant >= since {
+            moved(instant, -back_ns)
+        } else {
+            instant
+        }
+    });
     Some(span)
 }
 
@@ -159,7 +177,11 @@ pub fn stall(draft: &mut Draft, random: &mut Random) -> Span {
 pub fn slow_ticks(draft: &mut Draft, random: &mut Random) -> Span {
     let period = draft.period()?.as_ticks() as f64;
     let factor = random.random_range(1.025..1.5_f64);
-    let factor = if random.random_bool(0.5) { factor } else { 1.0 / factor };
+    let factor = if random.random_bool(0.5) {
+        factor
+    } else {
+        1.0 / factor
+    };
     let old = std::mem::take(&mut draft.timeline.ticks);
     let first = old.first()?;
     let count = (old.len() as f64 / factor) as usize;
@@ -170,7 +192,12 @@ pub fn slow_ticks(draft: &mut Draft, random: &mut Random) -> Span {
             let age = tick.due.checked_duration_since(measured.sampled_at);
             measured.sampled_at = moved(due, -(age.map_or(0, |age| age.as_ticks()) as i64));
         }
-        Tick { tick: first.tick + k as u64, due, missed: 0, ..tick }
+        Tick {
+            tick: first.tick + k as u64,
+            due,
+            missed: 0,
+            ..tick
+        }
     });
     draft.timeline.ticks = spread.collect();
     Some(draft.all())

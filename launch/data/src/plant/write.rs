@@ -52,7 +52,10 @@ fn of<const N: usize>(draft: &Draft) -> Result<Vec<u8>, EpisodeError> {
         writer.annotation(annotation)?;
     }
     let unknown = Outcome {
-        ended_at: timeline.ticks.last().map_or(timeline.start(), |tick| tick.due),
+        ended_at: timeline
+            .ticks
+            .last()
+            .map_or(timeline.start(), |tick| tick.due),
         ending: Ending::Stopped,
         success: None,
         actions: 0,
