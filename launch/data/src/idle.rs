@@ -118,7 +118,7 @@ mod tests {
         let noise = |ms: u64| 0.4 + 1e-3 * (ms as f64).sin();
         assert_eq!(busy_span(&arm(3000, noise)), None);
         // Numbers that are none, and a glitch of an encoder, are no motion.
-        let nan = |ms: u64| if ms % 7 == 0 { f64::NAN } else { 0.4 };
+        let nan = |ms: u64| if ms.is_multiple_of(7) { f64::NAN } else { 0.4 };
         assert_eq!(busy_span(&arm(3000, nan)), None);
         let glitch = |ms: u64| if (1000..1006).contains(&ms) { 0.9 } else { 0.4 };
         assert_eq!(busy_span(&arm(3000, glitch)), None);

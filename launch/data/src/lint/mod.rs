@@ -23,12 +23,11 @@ mod whole;
 #[cfg(test)]
 mod tests;
 
-pub use camera_moved::Cameras;
-pub use expectations::Expectations;
 pub use kind::{KINDS, Kind, Severity};
-pub use view::View;
+pub(crate) use view::View;
 
 use crate::timeline::Timeline;
+use camera_moved::Cameras;
 use serde::Serialize;
 use serde_json::{Map, Value};
 use std::fmt;
@@ -52,8 +51,8 @@ impl Finding {
         Self {
             kind,
             severity: kind.severity(),
-            from_s,
-            to_s,
+            from_s: to_us(from_s),
+            to_s: to_us(to_s),
             detail: Map::new(),
         }
     }
@@ -131,6 +130,11 @@ impl Linter {
         });
         findings
     }
+}
+
+/// Clocks count finer than is worth reading.
+fn to_us(seconds: f64) -> f64 {
+    (seconds * 1e6).round() / 1e6
 }
 
 /// Joins spans of one kind that are closer than `gap_s`.

@@ -7,6 +7,7 @@ use crate::lint::View;
 use crate::timeline::Tick;
 use rand::RngExt;
 use visuomotor_runtime::clock::{Duration, Instant};
+use visuomotor_runtime::safety::Intervention;
 
 type Span = Option<(f64, f64)>;
 
@@ -110,6 +111,7 @@ pub fn pause(draft: &mut Draft, random: &mut Random) -> Span {
                 *q += random.random_range(-2e-4..2e-4);
             }
         }
+        tick.report.intervention = Intervention::Nothing;
         if let Some(commanded) = &mut tick.commanded {
             commanded.dq.iter_mut().for_each(|dq| *dq = 0.0);
         }
