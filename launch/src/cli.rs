@@ -6,6 +6,7 @@ mod bench;
 mod datasets;
 #[cfg(feature = "fleet")]
 mod fleet;
+mod lint;
 mod live;
 mod look;
 mod mend;
@@ -17,9 +18,10 @@ pub use datasets::{
 };
 #[cfg(feature = "fleet")]
 pub use fleet::{CollectFleetArgs, ForwardArgs, Output};
+pub use lint::{BenchLintArgs, LintArgs};
 pub use live::{DoctorArgs, RunArgs};
 pub use look::{EpisodesArgs, LineageArgs, ShowArgs};
-pub use mend::RecoverArgs;
+pub use mend::{RecoverArgs, TrimArgs};
 pub use verify::VerifyArgs;
 
 use crate::policy::PolicyChoice;
@@ -81,12 +83,16 @@ pub enum Command {
     Verify(VerifyArgs),
     /// Make an episode of what a killed program left behind, or of what damage has spared.
     Recover(RecoverArgs),
+    /// Cut the ends in which nothing moves off an episode, into one that names its parent.
+    Trim(TrimArgs),
     /// Look at a recorded episode: one page with everything along one time line.
     Show(ShowArgs),
     /// List recorded episodes: how they ended, what went missing, whether they are whole.
     Episodes(EpisodesArgs),
     /// Where episodes, data sets and checkpoints come from, and what must not be mixed.
     Lineage(LineageArgs),
+    /// What is wrong with recorded episodes, before anybody trains on them.
+    Lint(LintArgs),
     /// Inspect policies.
     #[command(subcommand)]
     Policy(PolicyCommand),
@@ -541,6 +547,8 @@ mod tests {
             "export lerobot a.mcap --out d --fps 0",
             "export parquet --out d",
             "import lerobot d",
+            "lint",
+            "bench lint a --episodes 0",
         ] {
             let words = std::iter::once("visuomotor").chain(line.split_whitespace());
             let error = Cli::try_parse_from(words).expect_err(line);
@@ -555,10 +563,13 @@ mod tests {
             live::RUN_EXAMPLES,
             live::DOCTOR_EXAMPLES,
             mend::RECOVER_EXAMPLES,
+            mend::TRIM_EXAMPLES,
             verify::VERIFY_EXAMPLES,
             look::SHOW_EXAMPLES,
             look::EPISODES_EXAMPLES,
             look::LINEAGE_EXAMPLES,
+            lint::LINT_EXAMPLES,
+            lint::BENCH_LINT_EXAMPLES,
             EVAL_EXAMPLES,
             BIN_EXAMPLES,
             COLLECT_EXAMPLES,

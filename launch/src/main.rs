@@ -16,6 +16,7 @@ mod bench_handoff;
 mod bench_ik;
 #[cfg(feature = "sim")]
 mod bench_kill;
+mod bench_lint;
 mod bench_reach;
 #[cfg(feature = "sim")]
 mod bench_realtime;
@@ -53,6 +54,7 @@ mod import;
 #[cfg(feature = "sim")]
 mod jobs;
 mod lineage;
+mod lint;
 mod output;
 #[cfg(feature = "sim")]
 mod played;
@@ -86,6 +88,7 @@ mod status;
 mod system_calls;
 #[cfg(feature = "sim")]
 mod threads;
+mod trim;
 mod verify;
 #[cfg(feature = "sim")]
 mod video;
@@ -136,10 +139,12 @@ fn dispatch(command: &Command) -> Result<Grade, CommandError> {
         Command::Export(command) => export::run(command),
         Command::Import(command) => import::run(command),
         Command::Recover(args) => recover::run(args),
+        Command::Trim(args) => trim::run(args),
         Command::Verify(args) => verify::run(args),
         Command::Show(args) => show::run(args),
         Command::Episodes(args) => episodes::run(args),
         Command::Lineage(args) => lineage::run(args),
+        Command::Lint(args) => lint::run(args),
         Command::FuzzSafety(args) => fuzz::run(args),
         Command::Bench(BenchCommand::Realtime(args)) => bench_realtime::run(args),
         Command::Bench(BenchCommand::Handoff(args)) => bench_handoff::run(args),
@@ -148,6 +153,7 @@ fn dispatch(command: &Command) -> Result<Grade, CommandError> {
         Command::Bench(BenchCommand::Tick(args)) => bench_tick::run(args),
         Command::Bench(BenchCommand::Ik(args)) => bench_ik::run(args),
         Command::Bench(BenchCommand::Reach(args)) => bench_reach::run(args),
+        Command::Bench(BenchCommand::Lint(args)) => bench_lint::run(args),
     }
 }
 
@@ -170,14 +176,17 @@ fn dispatch(command: &Command) -> Result<Grade, CommandError> {
         Command::Export(command) => return export::run(command),
         Command::Import(command) => return import::run(command),
         Command::Recover(args) => return recover::run(args),
+        Command::Trim(args) => return trim::run(args),
         Command::Verify(args) => return verify::run(args),
         Command::Show(args) => return show::run(args),
         Command::Episodes(args) => return episodes::run(args),
         Command::Lineage(args) => return lineage::run(args),
+        Command::Lint(args) => return lint::run(args),
         Command::FuzzSafety(args) => return fuzz::run(args),
         Command::Bench(BenchCommand::Tick(args)) => return bench_tick::run(args),
         Command::Bench(BenchCommand::Ik(args)) => return bench_ik::run(args),
         Command::Bench(BenchCommand::Reach(args)) => return bench_reach::run(args),
+        Command::Bench(BenchCommand::Lint(args)) => return bench_lint::run(args),
     };
     let launch = config::Launch::read(path).map_err(CommandError::input)?;
     wiring::controller(

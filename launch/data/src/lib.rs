@@ -6,12 +6,16 @@
 
 mod dataset_error;
 mod dataset_lineage;
+pub mod idle;
 pub mod lerobot;
 pub mod lineage;
+pub mod lint;
 pub mod list;
 mod markup;
+mod motion;
 pub mod paths;
 pub mod picture;
+pub mod plant;
 mod resample;
 mod robot;
 pub mod shards;

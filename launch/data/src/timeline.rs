@@ -4,7 +4,7 @@
 //! Not responsible for the file ([`visuomotor_runtime::episode`]) nor for any judgement.
 
 use std::io::{BufReader, Read, Seek, SeekFrom};
-use std::ops::Deref;
+use std::ops::{Deref, DerefMut};
 use std::path::Path;
 use visuomotor_runtime::arm::{ArmError, Fingers};
 use visuomotor_runtime::clock::{Duration, Instant};
@@ -46,6 +46,12 @@ impl Deref for Joints {
 
     fn deref(&self) -> &[f64] {
         &self.values[..self.count]
+    }
+}
+
+impl DerefMut for Joints {
+    fn deref_mut(&mut self) -> &mut [f64] {
+        &mut self.values[..self.count]
     }
 }
 

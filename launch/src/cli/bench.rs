@@ -26,6 +26,8 @@ pub enum BenchCommand {
     Kill(BenchKillArgs),
     /// How much longer than necessary a motion takes through the safety filter, and whether an arm at a limit chatters.
     Reach(BenchReachArgs),
+    /// Precision and recall of `lint` on defects that are planted into sound recordings.
+    Lint(super::BenchLintArgs),
 }
 
 const BENCH_REACH_EXAMPLES: &str = "\

@@ -18,6 +18,35 @@ JSON: file, out, was_whole, steps, frames, observations, decisions, duration_s, 
 (whether the end is there), lost {steps, frames, events} (as the recording counted them; null without an end).
 Exit code 2 when nothing can be recovered.";
 
+pub const TRIM_EXAMPLES: &str = "\
+Examples:
+  visuomotor trim episodes/1763662800-1.mcap --out trimmed/1763662800-1.mcap
+      Cuts off the ends in which nothing moves, but for half a second.
+  visuomotor trim episodes/1763662800-1.mcap --from 2.5 --to 9 --out trimmed/1763662800-1.mcap
+
+The new episode names its parent by id and SHA-256, keeps the outcome, and says which span it is. The parent stays as it is. A
+damaged file is refused: recover it first. JSON: file, out, from_s, to_s (from the parent's first tick), steps, cut_s (what was
+cut off). Exit code 1, and nothing is written, when nothing moves at all or nothing is to be cut.";
+
+#[derive(Debug, Args)]
+#[command(after_help = TRIM_EXAMPLES)]
+pub struct TrimArgs {
+    /// The episode.
+    pub file: PathBuf,
+    /// The new episode; nothing is overwritten.
+    #[arg(long, value_name = "FILE")]
+    pub out: PathBuf,
+    /// Begin so long after the first tick, s, instead of where the arm begins to move.
+    #[arg(long, value_name = "S", value_parser = super::seconds)]
+    pub from: Option<f64>,
+    /// End so long after the first tick, s, instead of where the arm has come to rest.
+    #[arg(long, value_name = "S", value_parser = super::seconds)]
+    pub to: Option<f64>,
+    /// Write the findings as JSON; `-` is standard output, and then nothing else is printed there.
+    #[arg(long, value_name = "FILE")]
+    pub json: Option<PathBuf>,
+}
+
 #[derive(Debug, Args)]
 #[command(after_help = RECOVER_EXAMPLES)]
 pub struct RecoverArgs {
