@@ -4,19 +4,23 @@
 Not part of the continuous tests, because it needs packages from PyPI:
 
     python3 -m venv target/readers
-    target/readers/bin/pip install rosbags==0.11.* mcap==1.* mcap-ros2-support==0.6.* pillow
+    target/readers/bin/pip install rosbags==0.11.* mcap==1.* mcap-ros2-support==0.6.* pillow rerun-sdk
     target/readers/bin/python runtime/tests/read_with_rosbags.py EPISODE.mcap
 
 `rosbags` parses every schema from the file and is strict about every byte of CDR; `mcap-ros2-support` is what Foxglove's
-Python tools use. Both must give the same values. Prints one line a topic; any mismatch is an exception.
+Python tools use. Both must give the same values. Rerun's own importer must take the file as it is. Prints one line a topic;
+any mismatch is an exception.
 """
 
 import collections
 import io
 import pathlib
+import subprocess
 import sys
+import tempfile
 
 import PIL.Image
+import rerun
 from mcap.reader import make_reader
 from mcap_ros2.decoder import DecoderFactory
 from rosbags.highlevel import AnyReader
@@ -27,7 +31,12 @@ TYPES = {
     "/step": "visuomotor_msgs/msg/Step",
     "/health": "visuomotor_msgs/msg/Health",
     "/camera/image/compressed": "sensor_msgs/msg/CompressedImage",
+    "/camera/camera_info": "sensor_msgs/msg/CameraInfo",
     "/observation": "visuomotor_msgs/msg/Observation",
+    "/observation/image/compressed": "sensor_msgs/msg/CompressedImage",
+    "/operator/twist": "geometry_msgs/msg/TwistStamped",
+    "/annotation": "visuomotor_msgs/msg/Annotation",
+    "/rosout": "rcl_interfaces/msg/Log",
     "/tcp": "geometry_msgs/msg/PoseStamped",
     "/action": "visuomotor_msgs/msg/Action",
     "/outcome": "visuomotor_msgs/msg/Outcome",
@@ -71,6 +80,21 @@ def with_mcap(path):
     return messages, records, attachments
 
 
+def with_rerun(path):
+    """Rerun logs the whole file; what it cannot read it warns about, which counts as a failure here."""
+    with tempfile.TemporaryDirectory() as directory:
+        target = pathlib.Path(directory) / "episode.rrd"
+        script = (
+            "import sys, rerun as rr\n"
+            "rr.init('episode'); rr.save(sys.argv[2]); rr.log_file_from_path(sys.argv[1])\n"
+        )
+        command = [sys.executable, "-c", script, str(path), str(target)]
+        done = subprocess.run(command, capture_output=True, text=True)
+        complaints = [line for line in done.stderr.splitlines() if "WARN" in line or "ERROR" in line]
+        assert done.returncode == 0 and not complaints, done.stderr
+        return target.stat().st_size
+
+
 def main():
     path = pathlib.Path(sys.argv[1])
     ours, (theirs, records, attachments) = with_rosbags(path), with_mcap(path)
@@ -82,8 +106,10 @@ def main():
             # By text, in which NaN equals NaN.
             assert repr(plain(message)) == repr(plain(other)), (topic, plain(message), plain(other))
         print(f"{topic:26} {len(messages):7}  {TYPES[topic]}")
-    for _, message in ours["/camera/image/compressed"]:
-        PIL.Image.open(io.BytesIO(message.data.tobytes())).load()
+    for topic in ("/camera/image/compressed", "/observation/image/compressed"):
+        for _, message in ours[topic]:
+            PIL.Image.open(io.BytesIO(message.data.tobytes())).load()
+    print(f"rerun {rerun.__version__}: {with_rerun(path)} bytes")
     for name, record in sorted(records.items()):
         print(name, record)
     print("attachments:", ", ".join(attachments) or "none")

@@ -69,7 +69,7 @@ impl Today {
             let directory = launch.source.path.parent()?;
             Some(directory.join(policy.manifest.as_deref()?))
         });
-        let choice = (own.as_ref() != Some(&manifest)).then(|| PolicyChoice::Manifest(manifest));
+        let choice = (own.as_ref() != Some(&manifest)).then_some(PolicyChoice::Manifest(manifest));
         match policy::open(launch, choice.as_ref()) {
             Ok(OpenPolicy { policy, identity }) => Self {
                 identity: Some(identity),
@@ -225,7 +225,7 @@ impl Decided {
             ),
         ] {
             // NaN on one side only is a difference too.
-            if !(difference <= ROUNDING_MAX) {
+            if difference.is_nan() || difference > ROUNDING_MAX {
                 self.differs(then, field, recorded, today, Some(difference));
                 return false;
             }

@@ -59,6 +59,31 @@ fn what_was_left_behind_becomes_an_episode_that_names_its_parent() {
     assert!(!other.exists());
 }
 
+#[test]
+fn idle_ends_are_cut_into_an_episode_that_names_its_parent() {
+    let scratch = Scratch::new("trim");
+    let whole = repository().join("launch/golden/manual/00000005.mcap");
+    let out = scratch.path("cut.mcap");
+    let output = run(
+        "trim {} --from 0.5 --to 1.5 --out {} --json -",
+        &[&whole, &out],
+    );
+    assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+    let report = json(&output);
+    assert_eq!(report["steps"], 1001, "{report}");
+    let shown = json(&run("show {} --json -", &[&out]));
+    let text = shown.to_string();
+    assert!(text.contains("trimmed") && text.contains("sim-5"), "{text}");
+    let again = run("trim {} --from 0.5 --to 1.5 --out {}", &[&whole, &out]);
+    assert_eq!(again.status.code(), Some(2), "nothing is overwritten");
+    let other = scratch.path("other.mcap");
+    let nothing = run("trim {} --from 9 --to 8 --out {}", &[&whole, &other]);
+    assert_eq!(nothing.status.code(), Some(2));
+    // Cut where it is idle: nothing that moves is lost.
+    let own = run("trim {} --out {} --json -", &[&whole, &other]);
+    assert!(own.status.code() < Some(2), "{}", stderr(&own));
+}
+
 /// A small file system in memory, gone at last.
 struct Tmpfs(std::path::PathBuf);
 
@@ -115,7 +140,7 @@ fn launch(scratch: &Scratch, on_loss: &str) -> std::path::PathBuf {
 #[test]
 fn long_a_full_disk_is_told_and_the_loss_is_counted_to_the_record_in_the_file() {
     let scratch = Scratch::new("full-disk");
-    let Some(disk) = Tmpfs::mount(&scratch, "400k") else {
+    let Some(disk) = Tmpfs::mount(&scratch, "200k") else {
         return;
     };
     let launch = launch(&scratch, "continue");

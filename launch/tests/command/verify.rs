@@ -110,7 +110,7 @@ fn recorded_actions_repeat_in_simulation_and_others_do_not() {
     let at = bytes.windows(seed.len()).position(|window| window == seed);
     let at = at.expect("the scene's seed") + seed.len() - 1;
     let mut other = bytes;
-    other[at] = b'6';
+    other[at] = b'8';
     let other = scratch.write("other.mcap", other).display().to_string();
     let report = in_root(&["replay", &other, "--on", "sim"], 1);
     assert_eq!(
