@@ -117,6 +117,21 @@ mod tests {
         assert!(episode.steps.into_iter().eq(expected));
     }
 
+    #[test]
+    fn a_file_of_version_3_is_read() {
+        let file = include_bytes!("../../tests/episode_of_schema_3.mcap");
+        let episode = Episode::<7>::read(&file[..]).unwrap();
+        let header = episode.header;
+        assert_eq!(header.origin.schema_version, 3);
+        let (origin, scene) = (header.origin, header.scene.unwrap());
+        assert_eq!((origin.task.as_str(), origin.launch.as_str()), ("", ""));
+        assert_eq!((scene.seed, scene.split.as_str()), (11, "test"));
+        assert!(header.solver.is_empty() && header.derivation.is_none());
+        assert!(episode.steps.into_iter().eq((0..35).map(samples::step)));
+        assert_eq!(episode.observations, [samples::observation(0)]);
+        assert!(episode.observed.is_empty());
+    }
+
     fn without_inputs(step: Step<7>) -> Step<7> {
         Step {
             missed: 0,
