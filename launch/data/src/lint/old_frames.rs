@@ -1,9 +1,9 @@
 //! Frames that were too old when the policy looked at them.
 //!
-//! Responsible for stretches of an episode. Not responsible for a camera whose frames all are: that is another clock, or a
-//! wrong limit ([`super::skew`]).
+//! Responsible for stretches of an episode. Not responsible for a camera whose frames all are, or become it more and more:
+//! that is another clock, or a wrong limit ([`super::skew`]).
 
-use super::skew::frame_ages;
+use super::skew::{drift, frame_ages};
 use super::{Finding, Kind, View, joined, median};
 
 /// Old frames of neighbouring observations are one finding: in the usual time between two of them.
@@ -13,7 +13,7 @@ pub fn check(view: &View<'_>) -> Vec<Finding> {
     let ages = frame_ages(view);
     let most_s = view.expectations.frame_age_max_s;
     let usual_s = median(ages.iter().map(|(_, age_s)| *age_s));
-    if usual_s.is_none_or(|usual_s| usual_s > most_s) {
+    if usual_s.is_none_or(|usual_s| usual_s > most_s) || drift(view).is_some() {
         return Vec::new();
     }
     let period_s = median(ages.windows(2).map(|pair| pair[1].0 - pair[0].0)).unwrap_or(0.0);

@@ -42,7 +42,7 @@ pub fn check(view: &View<'_>) -> Vec<Finding> {
     {
         return vec![by_stamps().measured("frame_age_ms", 1e3 * age_s)];
     }
-    if let Some(drift) = drift(&ages) {
+    if let Some(drift) = drift(view) {
         return vec![by_stamps().measured("drift_ms_per_s", -1e3 * drift)];
     }
     match by_motion(view) {
@@ -73,8 +73,10 @@ fn possible_ages_s(view: &View<'_>) -> RangeInclusive<f64> {
 }
 
 /// How the age of frames grows, s each s: from the first half of the observations to the second by clearly more than chance,
-/// for a free camera's frames are up to a period older than others.
-fn drift(ages: &[(f64, f64)]) -> Option<f64> {
+/// for a free camera's frames are up to a period older than others. Frames that are too old by themselves do not count.
+pub fn drift(view: &View<'_>) -> Option<f64> {
+    let mut ages = frame_ages(view);
+    ages.retain(|(_, age_s)| *age_s <= view.expectations.frame_age_max_s);
     let (first, second) = ages.split_at(ages.len() / 2);
     if first.len() < HALF_MIN {
         return None;
