@@ -10,8 +10,9 @@ use crate::source::InputError;
 use serde::Serialize;
 use std::collections::BTreeMap;
 use std::fmt;
-use visuomotor_data::lint::{Finding, Linter, Severity};
+use visuomotor_data::lint::{Finding, Kind, Linter, Severity};
 use visuomotor_data::{Timeline, paths};
+use visuomotor_runtime::episode;
 
 #[derive(Debug, Serialize)]
 struct Report {
@@ -38,12 +39,17 @@ pub fn run(args: &LintArgs) -> Result<Grade, CommandError> {
         findings: Vec::new(),
     };
     for path in &episodes {
-        let episode = path.display().to_string();
-        let findings = linter.look(&Timeline::open(path)).into_iter();
-        report.findings.extend(findings.map(|finding| Found {
-            episode: episode.clone(),
+        let name = path.display().to_string();
+        // What the file system cannot say is looked at like any other file.
+        let findings = match episode::is_being_written(path) {
+            Ok(true) => vec![Finding::new(Kind::BeingWritten, (0.0, 0.0))],
+            _ => linter.look(&Timeline::open(path)),
+        };
+        let found = |finding| Found {
+            episode: name.clone(),
             finding,
-        }));
+        };
+        report.findings.extend(findings.into_iter().map(found));
     }
     output::report(&report, &report, args.json.as_deref())?;
     let is_serious = |found: &Found| found.finding.severity > Severity::Info;

@@ -17,6 +17,8 @@ pub struct Expectations {
     pub frame_age_max_s: f64,
     pub arm_silence_max_s: f64,
     pub loop_gap_max_s: f64,
+    /// How old frames are when the policy sees them, least and most: a simulator draws it from this range.
+    pub frame_latency_s: Option<(f64, f64)>,
 }
 
 impl Expectations {
@@ -25,11 +27,15 @@ impl Expectations {
         let launch: Table = launch
             .and_then(|text| text.parse().ok())
             .unwrap_or_default();
-        let positive = |table: &str, key: &str| {
-            let value = launch.get(table)?.get(key)?;
+        let number = |value: &toml::Value| {
             let integer = value.as_integer().map(|value| value as f64);
             let number = value.as_float().or(integer)?;
             (number.is_finite() && number > 0.0).then_some(number)
+        };
+        let positive = |table: &str, key: &str| number(launch.get(table)?.get(key)?);
+        let latency_s = |end: usize| {
+            let range = launch.get("scene")?.get("latency")?.get("image_ms")?;
+            number(range.get(end)?).map(|ms| 1e-3 * ms)
         };
         let seconds =
             |key: &str, default: f64| positive("watchdogs", key).map_or(default, |ms| 1e-3 * ms);
@@ -39,6 +45,7 @@ impl Expectations {
             frame_age_max_s: seconds("frame_age_ms_max", FRAME_AGE_S),
             arm_silence_max_s: seconds("arm_silence_ms_max", WATCHDOG_S),
             loop_gap_max_s: seconds("loop_gap_ms_max", WATCHDOG_S),
+            frame_latency_s: latency_s(0).zip(latency_s(1)),
         }
     }
 }

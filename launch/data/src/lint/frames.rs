@@ -3,6 +3,7 @@
 //! Not responsible for what they show ([`super::exposure`]) nor for when, by another clock ([`super::skew`]).
 
 use super::exposure::shows_something;
+use super::grey::Grey;
 use super::{Finding, Kind, View};
 
 /// A camera sees the arm move when its joints together went this far: a few millimetres at the tool.
@@ -18,10 +19,16 @@ pub fn check(view: &View<'_>) -> Vec<Finding> {
     // Then it is the clock of both that did, which is said once.
     let mut ticks = view.timeline.ticks.windows(2);
     let ticks_step_back = ticks.any(|pair| pair[1].due < pair[0].due);
+    let size = |picture: &Grey| (picture.width, picture.height, picture.scale);
+    let first_size = view.pictures.iter().flatten().next().map(size);
     for (frame_s, picture) in view.frames_s.iter().zip(&view.pictures) {
-        if picture.is_none() {
-            findings.push(Finding::new(Kind::BadFrame, (*frame_s, *frame_s)));
-        }
+        let reason = match picture.as_ref().map(size) {
+            None => "it does not decode",
+            its_size if its_size != first_size => "another size",
+            _ => continue,
+        };
+        let finding = Finding::new(Kind::BadFrame, (*frame_s, *frame_s));
+        findings.push(finding.with("reason", reason));
     }
     for (pair, times) in frames.windows(2).zip(view.frames_s.windows(2)) {
         let span = (times[0], times[1]);

@@ -55,6 +55,7 @@ macro_rules! kinds {
 
 kinds! {
     Unreadable "unreadable" Error "the file is no episode",
+    BeingWritten "being_written" Info "somebody is recording it at this moment; it was not looked at",
     Damaged "damaged" Error "the file is damaged or ends early",
     Incomplete "incomplete" Error "the file is sound but has no outcome",
     LostRecords "lost_records" Warning "the outcome says that records were lost",
@@ -79,10 +80,11 @@ kinds! {
     DuplicatedFrame "duplicated_frame" Warning "two frames have one stamp, or one content although the arm moved",
     FrozenCamera "frozen_camera" Error "three frames or more have one content although the arm moved",
     MissingFrames "missing_frames" Warning "frames are missing, by their numbers or by 1.9 periods between two; or none for 1 s at an end",
-    BadFrame "bad_frame" Error "a frame cannot be decoded",
+    BadFrame "bad_frame" Error "a frame cannot be decoded, or has another size than the first one",
+    OldFrames "old_frames" Warning "the policy looked at frames older than the launch file's watchdog allows",
     DarkFrames "dark_frames" Warning "frames are black: mean level below 12 of 255",
     BrightFrames "bright_frames" Warning "more than half of a frame is saturated",
-    ClockSkew "clock_skew" Error "the camera's stamps are beside the joints' clock: by 45 ms, seen in motion at 15 frames a second, or by their age",
+    ClockSkew "clock_skew" Error "the camera's stamps are beside the joints' clock: by 45 ms, seen in motion at 15 frames a second, or by their age, or that drifts by 30 ms",
     SkewUnchecked "skew_unchecked" Info "too few frames, or too little motion, to compare camera and joints by what they show",
     CameraMoved "camera_moved" Warning "the background lies elsewhere than in the episodes before, by 1.5 px of a picture of at most 96 px",
 }

@@ -13,6 +13,7 @@ mod frames;
 mod grey;
 mod joints;
 mod kind;
+mod old_frames;
 mod rates;
 mod resting;
 mod skew;
@@ -89,7 +90,7 @@ impl fmt::Display for Finding {
 }
 
 /// All that look at one episode only.
-const CHECKS: [fn(&View<'_>) -> Vec<Finding>; 10] = [
+const CHECKS: [fn(&View<'_>) -> Vec<Finding>; 11] = [
     whole::check,
     ticks::check,
     joints::check,
@@ -100,6 +101,7 @@ const CHECKS: [fn(&View<'_>) -> Vec<Finding>; 10] = [
     exposure::check,
     rates::check,
     skew::check,
+    old_frames::check,
 ];
 
 /// Looks at episodes one after the other, in the order in which they were recorded.

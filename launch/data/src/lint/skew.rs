@@ -1,7 +1,8 @@
 //! Whether camera and joints share a clock.
 //!
 //! Two checks, and each says when it cannot be made. By the stamps: a frame that was looked at before it was taken, or long
-//! after, has a stamp of another clock; that works at every frame rate, and sees only large offsets. By what the frames show:
+//! after, has a stamp of another clock, and so has one of an age that drifts; that works at every frame rate, and sees only
+//! large offsets where nobody knows how old frames usually are. By what the frames show:
 //! the picture changes when the arm moves, so the change from frame to frame is compared with the way of the joints, at
 //! many offsets; that needs a camera at [`RATE_MIN_HZ`] and an arm that moves now and then.
 //!
@@ -10,6 +11,8 @@
 use super::exposure::shows_something;
 use super::{Finding, Kind, View, median};
 use nalgebra::{DMatrix, DVector};
+use std::ops::RangeInclusive;
+use visuomotor_runtime::episode::ClockSource;
 
 /// A slower camera smears the arm's starts and stops over more than the offsets that matter.
 const RATE_MIN_HZ: f64 = 15.0;
@@ -21,18 +24,26 @@ const STEP_S: f64 = 0.005;
 const SKEW_MAX_S: f64 = 0.045;
 /// Pictures and joints that agree less than this at their best offset say nothing about it.
 const AGREEMENT_MIN: f64 = 0.6;
+/// Simulated stamps are rounded to a physics step, s.
+const ROUNDING_S: f64 = 0.006;
+/// Observations in each half of an episode below which no drift is told.
+const HALF_MIN: usize = 3;
+/// A drift from one half of an episode to the other, s, and in errors of the means.
+const DRIFTED_S: f64 = 0.015;
+const ERRORS: f64 = 3.0;
 /// So much better than without any offset has the best one to be: a real one of 60 ms gains twice that, chance less.
 const GAIN_MIN: f64 = 0.1;
 
 pub fn check(view: &View<'_>) -> Vec<Finding> {
-    let observations = view.timeline.observations.iter();
-    let age_s = |at, captured| view.timeline.seconds(at) - view.timeline.seconds(captured);
-    let ages = observations.map(|seen| age_s(seen.observed_at, seen.frame_captured_at));
-    if let Some(age_s) = median(ages)
-        && !(0.0..=view.expectations.frame_age_max_s).contains(&age_s)
+    let ages = frame_ages(view);
+    let by_stamps = || Finding::new(Kind::ClockSkew, view.all()).with("by", "stamps");
+    if let Some(age_s) = median(ages.iter().map(|(_, age_s)| *age_s))
+        && !possible_ages_s(view).contains(&age_s)
     {
-        let finding = Finding::new(Kind::ClockSkew, view.all()).with("by", "stamps");
-        return vec![finding.measured("frame_age_ms", 1e3 * age_s)];
+        return vec![by_stamps().measured("frame_age_ms", 1e3 * age_s)];
+    }
+    if let Some(drift) = drift(view) {
+        return vec![by_stamps().measured("drift_ms_per_s", -1e3 * drift)];
     }
     match by_motion(view) {
         None => vec![Finding::new(Kind::SkewUnchecked, view.all())],
@@ -42,6 +53,46 @@ pub fn check(view: &View<'_>) -> Vec<Finding> {
         }
         Some(_) => Vec::new(),
     }
+}
+
+/// When the policy looked, and how old its frame was then, s.
+pub fn frame_ages(view: &View<'_>) -> Vec<(f64, f64)> {
+    let seconds = |at| view.timeline.seconds(at);
+    let age = |at_s: f64, captured_s: f64| (at_s, at_s - captured_s);
+    let seen = view.timeline.observations.iter();
+    seen.map(|seen| age(seconds(seen.observed_at), seconds(seen.frame_captured_at)))
+        .collect()
+}
+
+fn possible_ages_s(view: &View<'_>) -> RangeInclusive<f64> {
+    let is_simulated = view.timeline.header.clock.source == ClockSource::Simulated;
+    match view.expectations.frame_latency_s.filter(|_| is_simulated) {
+        Some((least_s, most_s)) => least_s - ROUNDING_S..=most_s + ROUNDING_S,
+        None => 0.0..=view.expectations.frame_age_max_s,
+    }
+}
+
+/// How the age of frames grows, s each s: from the first half of the observations to the second by clearly more than chance,
+/// for a free camera's frames are up to a period older than others. Frames that are too old by themselves do not count.
+pub fn drift(view: &View<'_>) -> Option<f64> {
+    let mut ages = frame_ages(view);
+    ages.retain(|(_, age_s)| *age_s <= view.expectations.frame_age_max_s);
+    let (first, second) = ages.split_at(ages.len() / 2);
+    if first.len() < HALF_MIN {
+        return None;
+    }
+    let mean = |half: &[(f64, f64)], part: fn(&(f64, f64)) -> f64| {
+        half.iter().map(part).sum::<f64>() / half.len() as f64
+    };
+    let variance = |half: &[(f64, f64)]| {
+        let middle = mean(half, |age| age.1);
+        half.iter().map(|age| (age.1 - middle).powi(2)).sum::<f64>() / half.len() as f64
+    };
+    let grown_s = mean(second, |age| age.1) - mean(first, |age| age.1);
+    let error_s = ((variance(first) + variance(second)) / first.len() as f64).sqrt();
+    let since_s = mean(second, |age| age.0) - mean(first, |age| age.0);
+    let is_clear = grown_s.abs() > DRIFTED_S && grown_s.abs() > ERRORS * error_s;
+    (is_clear && since_s > 0.0).then(|| grown_s / since_s)
 }
 
 /// How far the frames' stamps are ahead of the joints' clock, s; `None` where that cannot be said.

@@ -49,6 +49,27 @@ fn findings_are_flat_json() {
     assert_eq!(json, expected);
 }
 
+#[test]
+fn pictures_that_stay_the_same_matter_only_while_the_arm_moves() {
+    for (rests, expected) in [(true, None), (false, Some(Kind::FrozenCamera))] {
+        let mut timeline = staged();
+        let first = timeline.frames[0].jpeg.clone();
+        for frame in &mut timeline.frames {
+            frame.jpeg.clone_from(&first);
+        }
+        let pose = timeline.ticks[0].measured.unwrap();
+        for tick in timeline.ticks.iter_mut().filter(|_| rests) {
+            if let Ok(measured) = &mut tick.measured {
+                (measured.q, measured.dq) = (pose.q, pose.dq);
+            }
+        }
+        let findings = Linter::default().look(&Ok(timeline));
+        let same = [Kind::FrozenCamera, Kind::DuplicatedFrame];
+        let found = findings.iter().map(|f| f.kind).find(|k| same.contains(k));
+        assert_eq!(found, expected, "rests: {rests}");
+    }
+}
+
 /// Numbers that a damaged file can have, the odd ones often.
 fn number() -> impl Strategy<Value = f64> {
     prop_oneof![

@@ -4,6 +4,7 @@
 
 use super::{Draft, Random, Spoiling, moved as later};
 use crate::lint::View;
+use crate::timeline::Timeline;
 use rand::RngExt;
 use visuomotor_runtime::camera::Image;
 use visuomotor_runtime::clock::{Duration, Instant};
@@ -162,9 +163,23 @@ pub fn drop_frames(draft: &mut Draft, random: &mut Random) -> Span {
     Some(span)
 }
 
+fn upper_half(image: &Image) -> Image {
+    let height = image.height / 2;
+    let rgb = image.rgb[..3 * (image.width * height) as usize].to_vec();
+    Image {
+        width: image.width,
+        height,
+        rgb,
+    }
+}
+
+/// A frame that does not decode, or that is only half of one.
 pub fn spoil(draft: &mut Draft, random: &mut Random) -> Span {
     let frame = draft.some_frames(1, random)?;
-    draft.spoiling = Spoiling::Frame(frame);
+    match random.random_bool(0.5) {
+        true => draft.spoiling = Spoiling::Frame(frame),
+        false => draft.frames[frame] = upper_half(&draft.frames[frame]),
+    }
     Some((draft.frame_s(frame), draft.frame_s(frame)))
 }
 
@@ -192,36 +207,78 @@ fn expose(draft: &mut Draft, random: &mut Random, light: impl Fn(f64) -> f64) ->
     Some((draft.frame_s(first), draft.frame_s(first + count - 1)))
 }
 
-/// 60 to 300 ms. A slow camera's stamps must lie by so much beyond what the policy takes for a usable frame: 20 ms or more.
+/// A clock that is 60 to 300 ms off, or drifts by as much. A slow camera's stamps must lie by so much beyond what is possible:
+/// 20 ms or more.
 pub fn skew(draft: &mut Draft, random: &mut Random) -> Span {
-    let view = View::of(&draft.timeline);
-    let oldest_ms = 1e3 * view.expectations.frame_age_max_s;
     let seen = draft.timeline.observations.first()?;
     let age = seen
         .observed_at
         .checked_duration_since(seen.frame_captured_at)?;
     let age_ms = 1e-6 * age.as_ticks() as f64;
+    let expectations = View::of(&draft.timeline).expectations;
+    let possible_s = expectations.frame_latency_s;
+    let (youngest_s, oldest_s) = possible_s.unwrap_or((0.0, expectations.frame_age_max_s));
     let ahead = random.random_bool(0.5);
-    let least_ms = match (draft.frame_period_s()? < FAST_S, ahead) {
+    let drifts = draft.timeline.observations.len() >= DRIFTING && random.random_bool(0.3);
+    let least_ms = match (drifts || draft.frame_period_s()? < FAST_S, ahead) {
         (true, _) => 60.0,
-        (false, true) => age_ms + 20.0,
-        (false, false) => oldest_ms - age_ms + 20.0,
+        (false, true) => age_ms - 1e3 * youngest_s + 20.0,
+        (false, false) => 1e3 * oldest_s - age_ms + 20.0,
     };
-    let offset_ms = least_ms + random.random_range(0.0..240.0);
-    let ns = (1e6 * if ahead { offset_ms } else { -offset_ms }) as i64;
-    let timeline = &mut draft.timeline;
-    for frame in &mut timeline.frames {
-        frame.captured_at = later(frame.captured_at, ns);
-    }
-    for seen in &mut timeline.observed {
-        seen.captured_at = later(seen.captured_at, ns);
-    }
-    for seen in &mut timeline.observations {
-        seen.frame_captured_at = later(seen.frame_captured_at, ns);
-    }
-    for record in &mut timeline.decisions {
-        let captured_at = &mut record.decision.frame_captured_at;
-        *captured_at = later(*captured_at, ns);
-    }
+    let offset_ms = least_ms.max(60.0) + random.random_range(0.0..240.0);
+    let ns = 1e6 * if ahead { offset_ms } else { -offset_ms };
+    let (start, end) = (draft.timeline.start(), draft.timeline.ticks.last()?.due);
+    let length = end.checked_duration_since(start)?.as_ticks() as f64;
+    restamp(&mut draft.timeline, |captured_at| {
+        let since = captured_at.as_ticks().saturating_sub(start.as_ticks());
+        let share = if drifts { since as f64 / length } else { 1.0 };
+        later(captured_at, (ns * share) as i64)
+    });
     Some(draft.all())
+}
+
+/// So many observations at least show a drift.
+const DRIFTING: usize = 8;
+
+/// Every stamp of a frame, wherever it is.
+fn restamp(timeline: &mut Timeline, stamp: impl Fn(Instant) -> Instant) {
+    let frames = timeline
+        .frames
+        .iter_mut()
+        .map(|frame| &mut frame.captured_at);
+    let observed = timeline
+        .observed
+        .iter_mut()
+        .map(|seen| &mut seen.captured_at);
+    let seen = timeline
+        .observations
+        .iter_mut()
+        .map(|seen| &mut seen.frame_captured_at);
+    let decided = timeline
+        .decisions
+        .iter_mut()
+        .map(|record| &mut record.decision.frame_captured_at);
+    for captured_at in frames.chain(observed).chain(seen).chain(decided) {
+        *captured_at = stamp(*captured_at);
+    }
+}
+
+/// One to three observations in a row whose frames are 20 to 300 ms older than is allowed.
+pub fn age(draft: &mut Draft, random: &mut Random) -> Span {
+    let most = draft.timeline.observations.len().checked_sub(1)? / 2;
+    let count = random.random_range(1..=most.clamp(1, 3));
+    let last = draft.timeline.observations.len().checked_sub(count)?;
+    let first = (most > 0).then(|| random.random_range(0..=last))?;
+    let limit_s = View::of(&draft.timeline).expectations.frame_age_max_s;
+    let ns = 1e9 * limit_s + 1e6 * random.random_range(20.0..300.0);
+    let timeline = &mut draft.timeline;
+    for k in first..first + count {
+        let seen = &mut timeline.observations[k];
+        seen.frame_captured_at = later(seen.observed_at, -ns as i64);
+        if let Some(record) = timeline.decisions.get_mut(k) {
+            record.decision.frame_captured_at = seen.frame_captured_at;
+        }
+    }
+    let at_s = |k: usize| timeline.seconds(timeline.observations[k].observed_at);
+    Some((at_s(first), at_s(first + count - 1)))
 }

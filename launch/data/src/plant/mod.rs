@@ -66,7 +66,7 @@ enum Spoiling {
 type Planter = fn(&mut Draft, &mut Random) -> Option<(f64, f64)>;
 
 /// Every kind but what is no defect.
-const PLANTERS: [(Kind, Planter); 28] = [
+const PLANTERS: [(Kind, Planter); 29] = [
     (Kind::Unreadable, file::overwrite),
     (Kind::Damaged, file::cut),
     (Kind::Incomplete, file::without_outcome),
@@ -95,6 +95,7 @@ const PLANTERS: [(Kind, Planter); 28] = [
     (Kind::DarkFrames, camera::darken),
     (Kind::BrightFrames, camera::brighten),
     (Kind::ClockSkew, camera::skew),
+    (Kind::OldFrames, camera::age),
 ];
 
 /// The kinds that [`Draft::plant`] can plant, and [`Kind::CameraMoved`], which is a matter of several episodes.

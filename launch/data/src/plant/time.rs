@@ -24,18 +24,26 @@ impl Draft {
                 decision.frame_captured_at = shift(decision.frame_captured_at);
             }
         }
+        // What was looked at shortly before an instant belongs to what was seen there, and stays with its frame.
+        let stays = |frame: Instant| shift(frame) == frame;
         for observation in &mut timeline.observations {
-            observation.observed_at = shift(observation.observed_at);
-            observation.frame_captured_at = shift(observation.frame_captured_at);
-            observation.gripper.sampled_at = shift(observation.gripper.sampled_at);
+            if !stays(observation.frame_captured_at) {
+                observation.observed_at = shift(observation.observed_at);
+                observation.frame_captured_at = shift(observation.frame_captured_at);
+                observation.gripper.sampled_at = shift(observation.gripper.sampled_at);
+            }
         }
         for seen in &mut timeline.observed {
-            seen.observed_at = shift(seen.observed_at);
-            seen.captured_at = shift(seen.captured_at);
+            if !stays(seen.captured_at) {
+                seen.observed_at = shift(seen.observed_at);
+                seen.captured_at = shift(seen.captured_at);
+            }
         }
         for record in &mut timeline.decisions {
-            record.decided_at = shift(record.decided_at);
-            record.decision.frame_captured_at = shift(record.decision.frame_captured_at);
+            if !stays(record.decision.frame_captured_at) {
+                record.decided_at = shift(record.decided_at);
+                record.decision.frame_captured_at = shift(record.decision.frame_captured_at);
+            }
         }
         for frame in &mut timeline.frames {
             frame.captured_at = shift(frame.captured_at);
