@@ -78,7 +78,7 @@ fn to_parquet(args: &ExportParquetArgs) -> Result<Grade, CommandError> {
 
 /// The recordings that these paths mean; at least one.
 fn sources(given: &[PathBuf]) -> Result<Vec<PathBuf>, CommandError> {
-    let found = paths::episodes(given, false).map_err(|(path, error)| {
+    let found = paths::episodes(given, true).map_err(|(path, error)| {
         CommandError::input(InputError::file(&path, format!("cannot be read: {error}")))
     })?;
     match found.is_empty() {

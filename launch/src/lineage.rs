@@ -32,6 +32,7 @@ pub fn run(args: &LineageArgs) -> Result<Grade, CommandError> {
 }
 
 fn write(path: &Path, text: &str) -> Result<(), CommandError> {
+    output::check_place(path, &["<svg", "<?xml", "digraph"])?;
     fs::write(path, text).map_err(|error| {
         CommandError::failed(InputError::file(
             path,

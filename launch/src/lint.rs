@@ -33,6 +33,9 @@ pub fn run(args: &LintArgs) -> Result<Grade, CommandError> {
         CommandError::input(InputError::file(&path, format!("cannot be read: {error}")))
     };
     let episodes = paths::episodes(&args.paths, true).map_err(unreadable)?;
+    if episodes.is_empty() {
+        return Err(CommandError::input("there are no episodes"));
+    }
     let mut linter = Linter::default();
     let mut report = Report {
         episodes: episodes.len(),

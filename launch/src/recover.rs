@@ -64,11 +64,18 @@ pub fn run(args: &RecoverArgs) -> Result<Grade, CommandError> {
 
 /// Writes a whole episode under a name that is not taken.
 pub fn write_new(path: &Path, episode: &[u8]) -> Result<(), CommandError> {
+    if let Some(directory) = path.parent().filter(|parent| *parent != Path::new("")) {
+        output::directory(directory)?;
+    }
     let mut file = EpisodeFile::create(path).map_err(CommandError::input)?;
-    file.write_all(episode)
-        .map_err(EpisodeError::from)
+    let written = file.write_all(episode).map_err(EpisodeError::from);
+    written
         .and_then(|()| Box::new(file).commit())
-        .map_err(CommandError::failed)
+        .map_err(|error| {
+            // A part of a copy is of no use to anybody, and would be in the way of the next attempt.
+            let _ = std::fs::remove_file(format!("{}.open", path.display()));
+            CommandError::failed(error)
+        })
 }
 
 impl Report {

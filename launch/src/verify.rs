@@ -73,7 +73,7 @@ pub fn run(args: &VerifyArgs) -> Result<Grade, CommandError> {
     let unreadable = |(path, error): (PathBuf, std::io::Error)| {
         CommandError::input(InputError::file(&path, format!("cannot be read: {error}")))
     };
-    let files = paths::episodes(&args.paths, false).map_err(unreadable)?;
+    let files = paths::episodes(&args.paths, true).map_err(unreadable)?;
     if files.is_empty() {
         return Err(CommandError::input("there are no episodes"));
     }

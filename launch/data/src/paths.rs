@@ -20,6 +20,10 @@ pub fn episodes(paths: &[PathBuf], with_open: bool) -> Result<Vec<PathBuf>, (Pat
         let metadata = path.metadata().map_err(|error| (path.clone(), error))?;
         if metadata.is_dir() {
             below(path, with_open, &mut found)?;
+        } else if !metadata.is_file() {
+            // Opening a pipe would wait for whoever writes into it.
+            let error = io::Error::other("neither a file nor a directory");
+            return Err((path.clone(), error));
         } else if !found.contains(path) {
             found.push(path.clone());
         }
@@ -37,15 +41,17 @@ fn below(
     for entry in directory.read_dir().map_err(failed)? {
         let entry = entry.map_err(failed)?;
         let kind = entry.file_type().map_err(failed)?;
-        entries.push((entry.path(), kind.is_dir()));
+        // A link counts as what it leads to, but no link leads to further directories: it may lead back here.
+        let is_file = entry.path().metadata().is_ok_and(|found| found.is_file());
+        entries.push((entry.path(), kind.is_dir(), is_file));
     }
     entries.sort();
-    for (path, is_directory) in entries {
+    for (path, is_directory, is_file) in entries {
         let name = path.file_name().unwrap_or_default().to_string_lossy();
         let is_episode = name.ends_with(FINISHED) || (with_open && name.ends_with(OPEN));
         if is_directory && !name.starts_with('.') {
             below(&path, with_open, found)?;
-        } else if !is_directory && is_episode && !found.contains(&path) {
+        } else if is_file && is_episode && !found.contains(&path) {
             found.push(path);
         }
     }

@@ -178,6 +178,13 @@ impl<L: Link> Round<L> {
         on_delivered: &mut dyn FnMut(&EpisodeName),
     ) -> Result<bool, FleetError> {
         let mut ready = self.outbox.look()?;
+        for (name, why) in self.outbox.unsendable() {
+            let told = format!("{name}: {why}");
+            if !self.report.refused.contains(&told) {
+                tracing::warn!(name, why, "never sent");
+                self.report.refused.push(told);
+            }
+        }
         ready.retain(|ready| {
             !self.delivered.has(ready) && self.refused.get(&ready.name) != Some(ready)
         });

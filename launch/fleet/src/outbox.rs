@@ -4,7 +4,7 @@
 
 use crate::name::EpisodeName;
 use crate::{FleetError, at};
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::fs::{self, File};
 use std::io;
 use std::os::unix::fs::MetadataExt;
@@ -26,6 +26,7 @@ pub struct Outbox {
     directory: PathBuf,
     /// Open files without a writer, as they were at the last look, and for how many looks they have been so.
     left_behind: HashMap<EpisodeName, (Ready, u32)>,
+    unsendable: BTreeMap<String, &'static str>,
 }
 
 impl Outbox {
@@ -33,7 +34,13 @@ impl Outbox {
         Self {
             directory: directory.to_owned(),
             left_behind: HashMap::new(),
+            unsendable: BTreeMap::new(),
         }
+    }
+
+    /// Episodes, by their names, that can never be sent, and why: found by the last look.
+    pub fn unsendable(&self) -> &BTreeMap<String, &'static str> {
+        &self.unsendable
     }
 
     pub fn path(&self, name: &EpisodeName) -> PathBuf {
@@ -45,12 +52,17 @@ impl Outbox {
         let listed = |error| at(&self.directory, "list")(error);
         let mut ready = Vec::new();
         let mut left_behind = HashMap::new();
+        let mut unsendable = BTreeMap::new();
         for entry in fs::read_dir(&self.directory).map_err(listed)? {
             let name = entry.map_err(listed)?.file_name();
+            let text = name.to_string_lossy();
             let Some(name) = name
                 .to_str()
                 .and_then(|name| name.parse::<EpisodeName>().ok())
             else {
+                if text.ends_with(".mcap") || text.ends_with(".mcap.open") {
+                    unsendable.insert(text.into_owned(), "its name is none that a collector takes");
+                }
                 continue;
             };
             // It may be closed, or moved away, at any moment.
@@ -58,6 +70,7 @@ impl Outbox {
                 continue;
             };
             if !found.is_file() {
+                unsendable.insert(name.to_string(), "it is no regular file");
                 continue;
             }
             let seen = Ready {
@@ -79,6 +92,7 @@ impl Outbox {
             }
         }
         self.left_behind = left_behind;
+        self.unsendable = unsendable;
         ready.sort_by(|a, b| (a.modified_ns, &a.name).cmp(&(b.modified_ns, &b.name)));
         Ok(ready)
     }
@@ -114,6 +128,19 @@ mod tests {
 
     fn names(ready: &[Ready]) -> Vec<&str> {
         ready.iter().map(|ready| ready.name.as_str()).collect()
+    }
+
+    #[test]
+    fn what_can_never_be_sent_is_named() {
+        let directory = Directory::new("outbox-unsendable");
+        for name in ["a.mcap", "b c.mcap", "..d.mcap.open", "e.txt"] {
+            directory.write(name, b"x");
+        }
+        std::os::unix::fs::symlink("a.mcap", directory.path().join("f.mcap")).unwrap();
+        let mut outbox = Outbox::new(directory.path());
+        assert_eq!(names(&outbox.look().unwrap()), ["a.mcap"]);
+        let named: Vec<_> = outbox.unsendable().keys().map(String::as_str).collect();
+        assert_eq!(named, ["..d.mcap.open", "b c.mcap", "f.mcap"]);
     }
 
     #[test]

@@ -11,7 +11,8 @@ Examples:
       A killed program left it behind: every whole chunk becomes an episode that all tools open.
 
 Chunks that are damaged in the middle are left out; what is lost is stated, here and by the new episode, which names its
-parent. The parent stays as it is. A file that is being written at this moment is refused.
+parent. The parent stays as it is; delete it when you have what you need. A file that is being written at this moment is
+refused. Without its end a recovered episode has no outcome: lint and export say so.
 
 JSON: file, out, was_whole, steps, frames, observations, decisions, duration_s, first_tick, last_tick, missing_ticks
 (numbers that are not there between the first and the last), lost_bytes, lost_chunks, indecipherable (messages), outcome
@@ -25,7 +26,8 @@ Examples:
   visuomotor trim episodes/1763662800-1.mcap --from 2.5 --to 9 --out trimmed/1763662800-1.mcap
 
 The new episode names its parent by id and SHA-256, keeps the outcome, and says which span it is. The parent stays as it is. A
-damaged file is refused: recover it first. JSON: file, out, from_s, to_s (from the parent's first tick), steps, cut_s (what was
+damaged file is refused: recover it first. A part can be looked at and exported; only the whole can be replayed or verified.
+JSON: file, out, from_s, to_s (from the parent's first tick), steps, cut_s (what was
 cut off). Exit code 1, and nothing is written, when nothing moves at all or nothing is to be cut.";
 
 #[derive(Debug, Args)]

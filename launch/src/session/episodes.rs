@@ -143,7 +143,8 @@ impl Session<'_> {
                 break;
             }
         }
-        self.abandon()?;
+        // The policy has not been asked yet.
+        self.abandon(0)?;
         Ok(false)
     }
 
@@ -161,7 +162,7 @@ impl Session<'_> {
         if off_m <= START_M_MAX && turned_rad <= START_RAD_MAX {
             return Ok(());
         }
-        self.abandon()?;
+        self.abandon(0)?;
         Err(SessionError::NotAtStart { off_m, turned_rad })
     }
 
@@ -234,7 +235,7 @@ impl Session<'_> {
             .map_err(|_| SessionError::ThreadGone)?;
         let mut max_held_m: f64 = 0.0;
         let Some(played) = self.watch(&mut max_held_m, interrupted)? else {
-            return self.abandon();
+            return self.abandon(self.progress.step());
         };
         self.cancelled.store(false, Ordering::Relaxed);
         self.request(Request::Hold)?;
@@ -301,12 +302,12 @@ impl Session<'_> {
     }
 
     /// Completes the recording without the policy's word.
-    fn abandon(&mut self) -> Result<(), SessionError> {
+    fn abandon(&mut self, actions: u32) -> Result<(), SessionError> {
         self.finish_record(Outcome {
             ended_at: LinuxMono::now(),
             ending: Ending::Stopped,
             success: None,
-            actions: self.progress.step(),
+            actions,
         })
     }
 

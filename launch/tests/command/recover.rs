@@ -60,6 +60,29 @@ fn what_was_left_behind_becomes_an_episode_that_names_its_parent() {
 }
 
 #[test]
+fn an_episode_is_never_overwritten_by_a_report() {
+    let scratch = Scratch::new("report-over-episode");
+    let whole = repository().join("launch/golden/qtopt/00000005.mcap");
+    let bytes = std::fs::read(whole).expect("there");
+    let episode = scratch.write("a.mcap", &bytes);
+    for line in [
+        "lint {} --json {}",
+        "episodes {} --json {}",
+        "verify {} --json {}",
+        "show {} --json {}",
+        "lineage {} --json {}",
+        "lineage {} --svg {}",
+    ] {
+        let output = run(line, &[&episode, &episode]);
+        assert_eq!(output.status.code(), Some(2), "{line}: {}", stderr(&output));
+        assert!(
+            std::fs::read(&episode).expect("still there") == bytes,
+            "{line}"
+        );
+    }
+}
+
+#[test]
 fn idle_ends_are_cut_into_an_episode_that_names_its_parent() {
     let scratch = Scratch::new("trim");
     let whole = repository().join("launch/golden/manual/00000005.mcap");

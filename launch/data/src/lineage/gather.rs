@@ -3,7 +3,7 @@
 //! Tolerant: what is not there is not known. Not responsible for how they hang together ([`super::graph`]).
 
 use super::Problem;
-use crate::{list, paths};
+use crate::{DatasetLineage, LINEAGE_FILE, list, paths};
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
@@ -11,9 +11,6 @@ use std::path::{Path, PathBuf};
 use visuomotor_runtime::episode::{Sha256, TextMap};
 
 pub type Records = BTreeMap<String, TextMap>;
-
-/// What a data set of this crate's exporters says of its sources.
-const DATASET_FILE: &str = "visuomotor_lineage.json";
 
 #[derive(Debug, Default)]
 pub struct Found {
@@ -59,7 +56,8 @@ pub struct FoundShard {
 #[derive(Debug)]
 pub struct FoundDataset {
     pub path: PathBuf,
-    pub sha256: Option<String>,
+    /// [`DatasetLineage::identity`]
+    pub sha256: String,
     pub episodes: Vec<Source>,
 }
 
@@ -67,7 +65,7 @@ pub struct FoundDataset {
 #[derive(Debug)]
 pub struct Source {
     pub id: String,
-    pub sha256: Option<String>,
+    pub sha256: String,
     pub records: Records,
 }
 
@@ -128,7 +126,7 @@ impl Found {
             self.episode(path);
         } else if name.ends_with(".toml") {
             self.manifest(path);
-        } else if name == DATASET_FILE {
+        } else if name == LINEAGE_FILE {
             self.dataset(path);
         }
     }
@@ -216,21 +214,32 @@ impl Found {
             Ok(value) => value,
             Err(why) => return self.problem(path, why),
         };
-        let entries = value.get("episodes").and_then(Value::as_array);
-        // It lies in `meta/` of the data set.
-        let root = path.ancestors().nth(2).unwrap_or(path);
+        let lineage: DatasetLineage = match serde_json::from_value(value) {
+            Ok(lineage) => lineage,
+            Err(why) => return self.problem(path, why),
+        };
+        // LeRobot keeps what it says of itself in `meta/`.
+        let beside = path.parent().unwrap_or(path);
+        let root = match beside.file_name() {
+            Some(name) if name == "meta" => beside.parent().unwrap_or(beside),
+            _ => beside,
+        };
+        let sources = lineage.episodes.into_iter().map(|episode| Source {
+            id: episode.source_id,
+            sha256: episode.source_sha256,
+            records: episode.records,
+        });
         self.datasets.push(FoundDataset {
             path: root.to_owned(),
-            sha256: text(&value, "sha256"),
-            episodes: entries.into_iter().flatten().map(Source::of).collect(),
+            sha256: lineage.identity,
+            episodes: sources.collect(),
         });
     }
 
     fn speaks_of_hashes(&self) -> bool {
         let derived =
             |episode: &FoundEpisode| episode.records.contains_key("visuomotor.derivation");
-        let of_datasets = self.datasets.iter().flat_map(|dataset| &dataset.episodes);
-        of_datasets.filter(|source| source.sha256.is_some()).count() > 0
+        !self.datasets.is_empty()
             || self.episodes.iter().any(derived)
             || self
                 .manifests
@@ -252,41 +261,6 @@ impl Found {
     }
 }
 
-impl Source {
-    fn of(entry: &Value) -> Self {
-        let within = |name: &str| {
-            let places = [Some(entry), entry.get("lineage")];
-            let names = [name.to_owned(), format!("visuomotor.{name}")];
-            let mut found = places
-                .into_iter()
-                .flatten()
-                .flat_map(|place| names.iter().filter_map(|name| place.get(name)));
-            found.find_map(Value::as_object)
-        };
-        let mut records = Records::new();
-        for name in [
-            "episode",
-            "code",
-            "robot",
-            "camera",
-            "solver",
-            "policy",
-            "checkpoints",
-            "derivation",
-        ] {
-            if let Some(map) = within(name) {
-                let map = map.iter().map(|(key, value)| (key.clone(), plain(value)));
-                records.insert(format!("visuomotor.{name}"), map.collect());
-            }
-        }
-        Self {
-            id: text(entry, "id").unwrap_or_default(),
-            sha256: text(entry, "sha256"),
-            records,
-        }
-    }
-}
-
 fn json(path: &Path) -> Result<Value, String> {
     let text =
         std::fs::read_to_string(path).map_err(|error| format!("{}: {error}", path.display()))?;
@@ -295,10 +269,4 @@ fn json(path: &Path) -> Result<Value, String> {
 
 fn text(value: &Value, key: &str) -> Option<String> {
     value.get(key)?.as_str().map(str::to_owned)
-}
-
-fn plain(value: &Value) -> String {
-    value
-        .as_str()
-        .map_or_else(|| value.to_string(), str::to_owned)
 }

@@ -218,13 +218,12 @@ impl Builder {
                 .iter()
                 .map(|source| source.id.clone())
                 .collect();
-            if let Some(hash) = &dataset.sha256 {
-                node.facts.insert("sha256".into(), hash.clone());
-                dataset_of.insert(hash.clone(), id.clone());
-            }
+            let hash = &dataset.sha256;
+            node.facts.insert("sha256".into(), hash.clone());
+            dataset_of.insert(hash.clone(), id.clone());
             dataset_of.insert(path.clone(), id.clone());
             for source in &dataset.episodes {
-                let group = group_of.find(&source.id, source.sha256.as_deref()).cloned();
+                let group = group_of.find(&source.id, Some(&source.sha256)).cloned();
                 let group = group.unwrap_or_else(|| {
                     let collector = self.collector(&source.records);
                     let by = collector.as_deref().unwrap_or("nobody known");

@@ -2,6 +2,8 @@
 
 use super::*;
 use crate::staged::Stage;
+use crate::{DatasetLineage, EpisodeLineage, LINEAGE_VERSION};
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 use visuomotor_runtime::episode::{Derivation, Header, Sha256};
@@ -260,20 +262,38 @@ fn data_sets_lead_to_their_episodes_and_to_the_checkpoint_they_trained() {
     let directory = Directory::new("dataset");
     let first = directory.episode("a/1.mcap", |_| ());
     let entry = |id: &str, hash: &str, limits: &str| {
-        serde_json::json!({
-            "id": id, "sha256": hash, "success": true, "unheard_of": [1, 2],
-            "policy": {"name": "critic"}, "checkpoints": {"trunk.onnx": "0".repeat(64)},
-            "robot": {"limits_sha256": limits},
-        })
+        let mut header = crate::staged::header();
+        header.robot.limits_sha256 = Sha256::of(limits.as_bytes());
+        let records = header.to_records().into_iter();
+        EpisodeLineage {
+            source_id: id.to_owned(),
+            source_file: format!("{id}.mcap"),
+            source_sha256: hash.to_owned(),
+            ending: "terminated".to_owned(),
+            success: Some(true),
+            actions: 3,
+            records: records.map(|(name, map)| (name.to_owned(), map)).collect(),
+        }
     };
-    let document = serde_json::json!({
-        "format": 1, "sha256": "d".repeat(64),
-        "episodes": [entry("x", &Sha256::of(&first).to_string(), "l1"), entry("gone", "e", "l2"), {}],
-    });
-    directory.write("set/meta/visuomotor_lineage.json", document.to_string());
+    let set = DatasetLineage {
+        lineage_version: LINEAGE_VERSION,
+        identity: String::new(),
+        format: "lerobot-v3.0".to_owned(),
+        made_by: String::new(),
+        options: BTreeMap::new(),
+        files: BTreeMap::new(),
+        episodes: vec![
+            entry("x", &Sha256::of(&first).to_string(), "l1"),
+            entry("gone", "e", "l2"),
+        ],
+        refused: Vec::new(),
+    }
+    .sealed();
+    let document = serde_json::to_string(&set).unwrap();
+    directory.write("set/meta/visuomotor_lineage.json", document);
     directory.write(
         "policy.toml",
-        manifest(&format!("datasets = [\"{}\"]", "d".repeat(64))),
+        manifest(&format!("datasets = [\"{}\"]", set.identity)),
     );
     let lineage = directory.lineage();
     check(&lineage);
@@ -286,7 +306,6 @@ fn data_sets_lead_to_their_episodes_and_to_the_checkpoint_they_trained() {
             (Checkpoint, Collected, Episodes, 1),
             (Checkpoint, Collected, Unknown, 1),
             (Dataset, Trained, Checkpoint, 1),
-            (Unknown, Exported, Dataset, 1),
             (Unknown, Exported, Dataset, 1),
         ]
     );
@@ -321,7 +340,7 @@ fn hostile_names_and_broken_files_are_told_harmlessly() {
     directory.write("set/meta/visuomotor_lineage.json", "[]");
     let lineage = directory.lineage();
     check(&lineage);
-    assert_eq!(lineage.problems.len(), 2);
+    assert_eq!(lineage.problems.len(), 3);
     assert!(!lineage.svg().contains("<script>"));
     assert!(of(&[directory.0.join("nowhere")]).is_err());
     check(&of(&[]).unwrap());

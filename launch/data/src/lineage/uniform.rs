@@ -57,13 +57,19 @@ pub fn traits(records: &Records) -> BTreeMap<String, String> {
         ("controller", value("robot", "controller_sha256")),
         ("robot description", value("robot", "description_sha256")),
         ("schema", value("episode", "schema_version")),
+        ("clock", value("clock", "source")),
+        ("policy manifest", value("policy", "manifest_sha256")),
         ("policy checkpoint", policy.trim().to_owned()),
         ("code commit", value("code", "git_commit") + changed),
     ]
     .map(|(what, value)| (what.to_owned(), value))
     .into();
     // Each number by itself: so the one that differs is named.
-    for (record, what) in [("solver", "solver"), ("camera", "camera mount")] {
+    for (record, what) in [
+        ("solver", "solver"),
+        ("camera", "camera mount"),
+        ("policy_settings", "policy settings"),
+    ] {
         for (key, value) in records
             .get(&format!("visuomotor.{record}"))
             .into_iter()
