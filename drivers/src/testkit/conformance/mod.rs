@@ -1,0 +1,8 @@
+//! One set of tests that every device passes, each on its bench: the real driver, an emulated device, and a line with faults
+//! between them, in virtual time.
+//!
+//! Not responsible for what a device does beyond the traits; its own tests are beside its driver.
+
+mod bench;
+
+pub use bench::{Bench, LineFault};
