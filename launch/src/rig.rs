@@ -147,7 +147,7 @@ impl<'a> Rig<'a> {
         let seat = parts.camera(View::Policy);
         let spectator = view_px.map(|size_px| parts.camera(View::Spectator { size_px }));
         let observer = parts.observer();
-        let (arm, _) = parts.split();
+        let (arm, _) = parts.split()?;
         wiring::check_pace(launch, &arm)?;
         Ok(Self {
             launch,

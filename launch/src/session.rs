@@ -177,7 +177,7 @@ pub fn run(
     let mut parts = sim::Rig::new(world);
     let seat = parts.camera(View::Policy);
     let (mut policy_truth, judge) = (parts.observer(), parts.observer());
-    let (mut arm, feeder) = parts.split();
+    let (mut arm, feeder) = parts.split().map_err(WiringError::from)?;
     wiring::check_pace(launch, &arm)?;
 
     let mut controller = wiring::controller(launch, plan.mode)?;
