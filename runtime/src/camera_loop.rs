@@ -76,7 +76,7 @@ impl CameraCounters {
 /// Runs until [`FrameExchange::ended`]. After an error the camera is asked again when the next frame is due.
 pub async fn poll<C: Clock>(
     mut ticker: Ticker<C>,
-    camera: &mut impl Camera,
+    camera: &mut (impl Camera + ?Sized),
     exchange: &mut impl FrameExchange,
 ) {
     let mut counters = CameraCounters::default();
