@@ -41,7 +41,7 @@ const BUILD: Build = Build {
         r#"armature="0.04" damping="0.2""#, r#"armature="0.015" damping="0.1""#, r#"armature="0.015" damping="0.1""#,
         r#"armature="0.008" damping="0.05""#,
     ],
-    hand: Mass("0 0 0.10", 0.5, "0.0018 0.0014 0.0007"),
+    hand: Mass("0 0 0.087", 0.5, "0.0018 0.0014 0.0007"),
     finger_kg: 0.05,
     finger_joint: r#"armature="0.08" damping="10""#,
 };

@@ -7,7 +7,6 @@
 //! Not responsible for the servos' position loops: those are the emulator's.
 
 use super::robot::{Drive, Gripper, RobotModel};
-use std::f64::consts::PI;
 use std::fmt::Write;
 
 pub const JOINTS: usize = 5;
@@ -146,14 +145,13 @@ fn jaws() -> String {
     let pad_x = PAD_ALONG_M - half_m * cos + PAD_HALF_THICKNESS_M * sin;
     let pad_y = half_m * sin + PAD_HALF_THICKNESS_M * cos - PAD_AWAY_M;
     format!(
-        r#"<site name="tcp" pos="{TCP_M} 0 0" euler="{PI} {} 0" group="4"/>
+        r#"<site name="tcp" pos="{TCP_M} 0 0" xyaxes="0 0 1 0 -1 0" group="4"/>
 <body name="fixed_jaw"><geom class="hand" type="box" size="0.03 {PAD_HALF_THICKNESS_M} 0.011" pos="{} -{} 0" mass="0.015"/></body>
 <body name="moving_jaw" pos="{hinge_x} {hinge_y} 0">
 <joint name="gripper" type="hinge" axis="0 0 1" range="0 1.745" {SERVO}/>
 <geom class="hand" type="capsule" size="0.007" fromto="0 0 0 0.036 0.006 0" mass="0.003"/>
 <geom class="hand" type="box" size="{half_m} {PAD_HALF_THICKNESS_M} 0.011" pos="{pad_x} {pad_y} 0" euler="0 0 -{PARALLEL_RAD}" mass="0.012"/></body>
 "#,
-        -0.5 * PI,
         TCP_M - 0.03,
         FIXED_PAD_M + PAD_HALF_THICKNESS_M,
     )
