@@ -51,6 +51,22 @@ impl Outstanding {
         self.open -= 1;
         Some(oldest)
     }
+
+    /// How many requests may still be answered.
+    pub fn open(&self) -> usize {
+        self.open
+    }
+
+    /// What was asked until `sent` has been answered, or never will be: the line kept its order, and the answer to something
+    /// later that says what it answers has come.
+    pub fn forget_until(&mut self, sent: Instant) {
+        let gone = self.sent[..self.open]
+            .iter()
+            .take_while(|&&request| request <= sent)
+            .count();
+        self.sent.copy_within(gone..self.open, 0);
+        self.open -= gone;
+    }
 }
 
 #[cfg(test)]
@@ -77,6 +93,16 @@ mod tests {
         // Silence until no old answer can be on its way any more.
         open.request(at(120));
         assert_eq!((open.answer(), open.answer()), (Some(at(120)), None));
+    }
+
+    #[test]
+    fn what_an_answer_with_a_name_overtook_is_forgotten() {
+        let mut open = Outstanding::default();
+        for ms in [0, 10, 20] {
+            open.request(at(ms));
+        }
+        open.forget_until(at(10));
+        assert_eq!((open.open(), open.answer(), open.answer()), (1, Some(at(20)), None));
     }
 
     #[test]
