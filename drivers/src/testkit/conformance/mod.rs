@@ -3,6 +3,11 @@
 //!
 //! Not responsible for what a device does beyond the traits; its own tests are beside its driver.
 
+pub mod arm;
 mod bench;
+mod commands;
+mod drive;
+pub mod schedule;
 
 pub use bench::{Bench, LineFault};
+pub use commands::Commands;
