@@ -8,7 +8,9 @@ use visuomotor_runtime::clock::{Duration, Instant};
 
 /// No line keeps an answer for longer than this: drive, adapter and driver together.
 pub const ANSWER_LATE_MAX: Duration = Duration::from_ticks(50_000_000);
-/// More requests than this are not open at once; at 1 kHz it is a little more than [`ANSWER_LATE_MAX`].
+/// A request that is older than this is not answered any more: the answer itself took its time before it was late.
+pub const FORGOTTEN_AFTER: Duration = Duration::from_ticks(60_000_000);
+/// More requests than this are not open at once; at 1 kHz it is a little more than [`FORGOTTEN_AFTER`].
 const OPEN_MAX: usize = 64;
 
 /// The requests to one device that may still be answered, oldest first.
@@ -30,7 +32,7 @@ impl Default for Outstanding {
 impl Outstanding {
     /// A request is sent at `now`. Those that are too old to be answered any more are forgotten.
     pub fn request(&mut self, now: Instant) {
-        let is_late = |sent: &Instant| now.checked_duration_since(*sent) > Some(ANSWER_LATE_MAX);
+        let is_late = |sent: &Instant| now.checked_duration_since(*sent) > Some(FORGOTTEN_AFTER);
         let late = self.sent[..self.open]
             .iter()
             .take_while(|sent| is_late(sent))

@@ -166,14 +166,19 @@ impl<P: CanPort, const N: usize> Body<P, N> {
             let frame = Access::Status.encode(self.bus.drives[i].id);
             self.bus.ask(i, &frame, stamp)?;
         }
-        Ok(self.bus.asked()?)
+        Ok(self.bus.asked(stamp)?)
     }
 
-    pub fn disable(&mut self, now: Instant) -> Result<(), ArmError> {
-        let stamp = now.min(self.bus.port.now());
+    /// Takes the power of all drives, and the mark of silence from those that have it.
+    pub fn disable(&mut self, stamp: Instant) -> Result<(), ArmError> {
         let mut sent = Ok(());
         for i in 0..=N {
-            let frame = Command::Disable.encode(self.bus.drives[i].id);
+            let drive = &self.bus.drives[i];
+            let command = match drive.status {
+                Status::SILENCE => Command::ClearFault,
+                _ => Command::Disable,
+            };
+            let frame = command.encode(drive.id);
             sent = sent.and(self.bus.ask(i, &frame, stamp));
         }
         Ok(sent?)
@@ -219,7 +224,8 @@ impl<P: CanPort, const N: usize> CanArm<P, N> {
         &mut self.body.bus.port
     }
 
-    /// One frame to every drive; three or four to one that gets its power back.
+    /// One frame to every drive: the goal, or what brings a drive without power there. It gets a goal before it gets power, and
+    /// again after that, in case it has forgotten.
     fn command(&mut self, q: &JointPositions<N>, dq: &JointVelocities<N>, now: Instant) -> Result<(), ArmError> {
         self.body.bus.drain()?;
         let stamp = now.min(self.body.bus.port.now());
@@ -227,29 +233,27 @@ impl<P: CanPort, const N: usize> CanArm<P, N> {
         for i in 0..=N {
             let goal = self.body.goal(i, q, dq, &gravity, self.fingers);
             let bus = &mut self.body.bus;
-            let id = bus.drives[i].id;
-            let frame = goal.encode(id, &bus.drives[i].ranges).ok_or(ArmError::Malformed)?;
-            bus.ask(i, &frame, stamp)?;
-            let rises = matches!(self.power, Power::Rising { .. }) && bus.drives[i].status != Status::ENABLED;
-            if rises {
-                if bus.drives[i].status.is_fault() {
-                    bus.ask(i, &Command::ClearFault.encode(id), stamp)?;
+            let drive = &bus.drives[i];
+            let goal = goal.encode(drive.id, &drive.ranges).ok_or(ArmError::Malformed)?;
+            let frame = match self.power {
+                Power::Rising { since } if drive.status != Status::ENABLED && drive.heard >= since => {
+                    Command::Enable.encode(drive.id)
                 }
-                // The goal stands before there is power, and again after it: a drive may forget it when it gets power.
-                bus.ask(i, &Command::Enable.encode(id), stamp)?;
-                bus.ask(i, &frame, stamp)?;
-            }
+                _ => goal,
+            };
+            bus.ask(i, &frame, stamp)?;
         }
-        Ok(self.body.bus.asked()?)
+        Ok(self.body.bus.asked(stamp)?)
     }
 
+    /// Asks all drives in a read that follows no write.
     fn round(&mut self, now: Instant) -> Result<(), ArmError> {
         match (self.power, self.hold) {
             (Power::Off, _) => {
-                // Asks and takes power away in one, in case a drive has not heard it.
                 self.body.bus.drain()?;
-                self.body.disable(now)?;
-                Ok(self.body.bus.asked()?)
+                let stamp = now.min(self.body.bus.port.now());
+                self.body.disable(stamp)?;
+                Ok(self.body.bus.asked(stamp)?)
             }
             (_, Some(q)) => self.command(&q, &JointVelocities::zeros(), now),
             (_, None) => self.body.poll(now),
@@ -267,9 +271,9 @@ impl<P: CanPort, const N: usize> Arm<N> for CanArm<P, N> {
         }
         let power = self.power;
         let may_be = |status: Status| match power {
-            // That is how drives end that nobody talked to, and a stop has been asked for.
+            // Silence is how drives end that nobody talked to, and a stop has been asked for.
             Power::Off => !status.is_fault() || status == Status::SILENCE,
-            Power::Rising { .. } => !status.is_fault() || status == Status::SILENCE,
+            Power::Rising { .. } => !status.is_fault(),
             Power::On => status == Status::ENABLED,
         };
         let state = self.body.read(may_be);
@@ -300,20 +304,21 @@ impl<P: CanPort, const N: usize> Arm<N> for CanArm<P, N> {
     /// or commands go on; then the drives' watchdogs take the power.
     fn stop(&mut self, category: StopCategory) {
         let now = self.body.bus.port.now();
-        match category {
-            StopCategory::Zero | StopCategory::One => {
+        match (category, self.power) {
+            (StopCategory::Two, Power::On) => {
+                if self.hold.is_none() {
+                    self.hold = Some(self.body.q);
+                    let _ = self.round(now);
+                }
+            }
+            (StopCategory::Two, Power::Off) => {}
+            // Half an arm under power holds nothing.
+            (StopCategory::Zero | StopCategory::One, _) | (_, Power::Rising { .. }) => {
                 self.power = Power::Off;
                 self.hold = None;
                 // What cannot be sent now is said again in every read, and silence has the same end.
                 let _ = self.body.disable(now);
                 self.body.bus.asked_at = None;
-            }
-            StopCategory::Two if self.power == Power::Off => {}
-            StopCategory::Two => {
-                if self.hold.is_none() {
-                    self.hold = Some(self.body.q);
-                    let _ = self.round(now);
-                }
             }
         }
     }

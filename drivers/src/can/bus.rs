@@ -10,7 +10,7 @@
 
 use super::timing;
 use super::wire::{Access, Feedback, Ranges, Status};
-use crate::outstanding::{ANSWER_LATE_MAX, Outstanding};
+use crate::outstanding::{FORGOTTEN_AFTER, Outstanding};
 use crate::port::{CanFrame, CanPort, PortError};
 use visuomotor_runtime::arm::ArmError;
 use visuomotor_runtime::clock::{Duration, Instant};
@@ -21,7 +21,7 @@ const AGAIN: Duration = Duration::from_micros(200);
 const SLACK: Duration = Duration::from_micros(1_000);
 /// More frames than these are not looked at in one read: what a full bus brings in 50 ms. Somebody else floods the socket.
 const FRAMES_MAX: usize = 1024;
-/// Registers that every drive has, read as fences in turn: one comes round again after [`ANSWER_LATE_MAX`] at the earliest.
+/// Registers that every drive has, read as fences in turn: one comes round again after [`FORGOTTEN_AFTER`] at the earliest.
 const FENCES: u8 = 13;
 const FENCE_PERIOD: Duration = Duration::from_micros(5_000);
 
@@ -37,8 +37,8 @@ pub(super) struct Sample {
 struct Pending {
     access: Access,
     sent: Instant,
-    /// The last request before it.
-    after: Instant,
+    /// As a fence: the last request before it.
+    settles: Option<Instant>,
 }
 
 pub(super) struct Drive {
@@ -48,6 +48,8 @@ pub(super) struct Drive {
     pub ranges: Ranges,
     /// The newest that has come since the last read that was answered.
     pub sample: Option<Sample>,
+    /// The newest request that it is known to have heard.
+    pub heard: Instant,
     pub status: Status,
     /// Of its MOSFETs and of its coil, °C.
     pub warmth: (u8, u8),
@@ -69,6 +71,7 @@ impl Drive {
             name,
             ranges,
             sample: None,
+            heard: Instant::from_ticks(0),
             status: Status::DISABLED,
             warmth: (0, 0),
             malformed: false,
@@ -90,9 +93,15 @@ impl Drive {
         if let Some(pending) = self.pending
             && let Some(value) = pending.access.answer(frame, self.id)
         {
-            self.open.forget_until(pending.after);
+            if let Some(until) = pending.settles {
+                self.open.forget_until(until);
+            }
             self.value = Some(value);
             self.pending = None;
+            return;
+        }
+        if Access::is_answer(frame, self.id) {
+            // To a fence that was given up.
             return;
         }
         let Some(feedback) = Feedback::decode(frame, self.id, &self.ranges) else {
@@ -108,6 +117,7 @@ impl Drive {
         }
         if let Some(asked_at) = self.open.answer() {
             self.sample = Some(Sample { asked_at, feedback });
+            self.heard = asked_at;
             self.status = feedback.status;
             self.warmth = (feedback.mosfet_c, feedback.coil_c);
         }
@@ -120,6 +130,8 @@ pub(super) struct Bus<P> {
     pub drives: Vec<Drive>,
     /// When all drives were asked, if their answers have not been looked for.
     pub asked_at: Option<Instant>,
+    /// The stamp of those requests.
+    stamp: Instant,
     /// Whose turn it is to get a fence.
     turn: usize,
 }
@@ -130,6 +142,7 @@ impl<P: CanPort> Bus<P> {
             port,
             drives,
             asked_at: None,
+            stamp: Instant::from_ticks(0),
             turn: 0,
         }
     }
@@ -156,13 +169,17 @@ impl<P: CanPort> Bus<P> {
 
     /// Reads or writes a register of drive `i`, whose answer [`Self::take_value`] gives.
     pub fn access(&mut self, i: usize, access: Access) -> Result<(), PortError> {
+        self.send_access(i, access, None)
+    }
+
+    fn send_access(&mut self, i: usize, access: Access, settles: Option<Instant>) -> Result<(), PortError> {
         let drive = &mut self.drives[i];
         let frame = access.encode(drive.id);
         drive.value = None;
         drive.pending = Some(Pending {
             access,
             sent: self.port.now(),
-            after: drive.last_request,
+            settles,
         });
         self.port.send(&frame)
     }
@@ -171,9 +188,10 @@ impl<P: CanPort> Bus<P> {
         self.drives[i].value.take()
     }
 
-    /// All have been asked. One that missed an answer gets a fence, if it is its turn.
-    pub fn asked(&mut self) -> Result<(), PortError> {
+    /// All have been asked with this stamp. One that missed an answer gets a fence, if it is its turn.
+    pub fn asked(&mut self, stamp: Instant) -> Result<(), PortError> {
         let now = self.port.now();
+        self.stamp = stamp;
         self.asked_at = Some(now);
         self.turn = (self.turn + 1) % self.drives.len();
         let count = self.drives.len();
@@ -190,8 +208,8 @@ impl<P: CanPort> Bus<P> {
         let drive = &mut self.drives[i];
         drive.wants_fence = false;
         drive.fence = (drive.fence + 1) % FENCES;
-        let register = drive.fence;
-        self.access(i, Access::Read { register })
+        let (register, until) = (drive.fence, drive.last_request);
+        self.send_access(i, Access::Read { register }, Some(until))
     }
 
     fn take(&mut self, frame: &CanFrame) {
@@ -214,8 +232,10 @@ impl<P: CanPort> Bus<P> {
         Ok(())
     }
 
-    fn is_complete(&self) -> bool {
-        self.drives.iter().all(|drive| drive.sample.is_some())
+    /// Whether every drive has answered what it was asked at `since` or later.
+    fn is_complete(&self, since: Instant) -> bool {
+        let has = |drive: &Drive| drive.sample.is_some_and(|sample| sample.asked_at >= since);
+        self.drives.iter().all(has)
     }
 
     /// Waits until `is_done`, at the latest until `deadline`.
@@ -235,18 +255,20 @@ impl<P: CanPort> Bus<P> {
     /// The samples that no read has used yet are too old to be used.
     pub fn forget_old(&mut self, now: Instant) {
         for drive in &mut self.drives {
-            let is_old = |sample: &Sample| now.checked_duration_since(sample.asked_at) > Some(ANSWER_LATE_MAX);
+            let is_old = |sample: &Sample| now.checked_duration_since(sample.asked_at) > Some(FORGOTTEN_AFTER);
             drive.sample.take_if(|sample| is_old(sample));
         }
     }
 
-    /// Until a sample of every drive is there.
+    /// Until every drive has answered what it was asked last; where one does not, its answer to an earlier request will do, which
+    /// no read has used.
     pub fn collect(&mut self) -> Result<(), ArmError> {
         let now = self.port.now();
         let deadline = self.asked_at.take().map_or(now, |at| at + self.cycle_max()).max(now);
+        let stamp = self.stamp;
         self.drain()?;
-        if !self.is_complete() {
-            self.wait(deadline, Self::is_complete)?;
+        if !self.is_complete(stamp) {
+            self.wait(deadline, |bus| bus.is_complete(stamp))?;
             // A last frame that comes twice must not be taken for the answer to the next request.
             let until = self.port.now() + AGAIN;
             self.wait(until, |_| false)?;
@@ -254,7 +276,8 @@ impl<P: CanPort> Bus<P> {
         for drive in &mut self.drives {
             drive.wants_fence |= drive.open.open() > 0;
         }
-        match (self.is_complete(), self.drives.iter().any(|drive| drive.malformed)) {
+        let is_complete = self.drives.iter().all(|drive| drive.sample.is_some());
+        match (is_complete, self.drives.iter().any(|drive| drive.malformed)) {
             (true, _) => Ok(()),
             (false, true) => Err(ArmError::Malformed),
             (false, false) => Err(ArmError::NoAnswer),

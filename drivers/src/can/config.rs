@@ -7,6 +7,9 @@ use serde::{Deserialize, Serialize};
 use visuomotor_runtime::kinematics::JointLimit;
 use visuomotor_runtime::kinematics::gravity::UPRIGHT_M_PER_S2;
 
+/// Joints stay so far from the ends of a drive's range, rad: there its positions look like answers of another kind.
+const END_RAD: f64 = 0.1;
+
 /// An arm of drives on one CAN bus.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -163,9 +166,10 @@ impl CanConfig {
                 return refuse(format!("torque_limit_nm = {limit} must be above 0 and up to {max}"));
             }
             let reaches = [limit.lower, limit.upper].map(|q| (q - joint.zero_offset_rad).abs());
-            if !(joint.zero_offset_rad.is_finite() && reaches.iter().all(|p| *p <= ranges.p_max_rad || p.is_infinite())) {
-                let (offset, p_max) = (joint.zero_offset_rad, ranges.p_max_rad);
-                return refuse(format!("with zero_offset_rad = {offset} the joint's limits are beyond its {p_max} rad"));
+            let reach_max = ranges.p_max_rad - END_RAD;
+            if !(joint.zero_offset_rad.is_finite() && reaches.iter().all(|p| *p <= reach_max || p.is_infinite())) {
+                let offset = joint.zero_offset_rad;
+                return refuse(format!("with zero_offset_rad = {offset} the joint's limits are beyond its {reach_max} rad"));
             }
         }
         let grip = &self.gripper;

@@ -7,7 +7,7 @@ use super::arm::{Body, CanArm, Joint};
 use super::bus::{Bus, Drive};
 use super::config::CanConfig;
 use super::wire::{Access, Command, MIT_MODE, Register, Status, TIMEOUT_UNIT_US};
-use crate::port::{CanFrame, CanPort};
+use crate::port::{CanFrame, CanPort, PortError};
 use std::array;
 use visuomotor_runtime::arm::{ArmError, ArmState, BringUpError, Connected};
 use visuomotor_runtime::clock::{Duration, Instant};
@@ -97,9 +97,18 @@ impl<P: CanPort, const N: usize> ConnectedCanArm<P, N> {
 
     /// Asks for a register until it is answered.
     fn register(&mut self, i: usize, access: Access) -> Result<[u8; 4], BringUpError> {
+        self.named(i, |bus| bus.access(i, access))
+    }
+
+    /// Sends until an answer comes that says to what.
+    fn named(
+        &mut self,
+        i: usize,
+        send: impl Fn(&mut Bus<P>) -> Result<(), PortError>,
+    ) -> Result<[u8; 4], BringUpError> {
         for _ in 0..TRIES {
             let until = self.body.bus.port.now() + WAIT;
-            if self.body.bus.access(i, access).is_ok() {
+            if send(&mut self.body.bus).is_ok() {
                 let _ = self.body.bus.wait(until, |bus| bus.drives[i].has_value());
             }
             if let Some(value) = self.body.bus.take_value(i) {
@@ -114,7 +123,7 @@ impl<P: CanPort, const N: usize> ConnectedCanArm<P, N> {
     fn ask(&mut self, i: usize, frame: &CanFrame) -> Result<Status, BringUpError> {
         for _ in 0..TRIES {
             // Settles what was asked before, so that the next answer is the one to this.
-            self.register(i, Access::Read { register: Register::MasterId as u8 })?;
+            self.named(i, |bus| bus.fence(i))?;
             let now = self.body.bus.port.now();
             self.body.bus.drives[i].sample = None;
             if self.body.bus.ask(i, frame, now).is_ok() {
@@ -197,9 +206,8 @@ impl<P: CanPort, const N: usize> ConnectedCanArm<P, N> {
     }
 
     /// Drives that have power and hear nothing give up: all of them are told again where to stay.
-    fn feed(&mut self, until: usize, frames: &[CanFrame]) {
+    fn feed(&mut self, until: usize, frames: &[CanFrame], now: Instant) {
         for (i, frame) in frames.iter().enumerate().take(until) {
-            let now = self.body.bus.port.now();
             let _ = self.body.bus.ask(i, frame, now);
         }
     }
@@ -226,11 +234,13 @@ impl<P: CanPort, const N: usize> ConnectedCanArm<P, N> {
             if status != Status::ENABLED {
                 return Err(self.error(i, format!("got no power: {status}"), "check its supply, then start again"));
             }
-            self.feed(i + 1, &frames);
+            let now = self.body.bus.port.now();
+            self.feed(i + 1, &frames, now);
         }
         for _ in 0..TRIES {
-            self.feed(N + 1, &frames);
-            let _ = self.body.bus.asked();
+            let now = self.body.bus.port.now();
+            self.feed(N + 1, &frames, now);
+            let _ = self.body.bus.asked(now);
             if self.body.read(|status| status == Status::ENABLED).is_ok() {
                 return Ok(());
             }

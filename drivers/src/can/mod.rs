@@ -8,6 +8,8 @@ mod arm;
 mod bus;
 mod config;
 mod connect;
+#[cfg(test)]
+mod tests;
 pub mod timing;
 pub mod wire;
 

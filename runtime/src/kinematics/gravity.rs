@@ -121,17 +121,18 @@ mod tests {
 
     #[test]
     fn a_pendulum_pulls_as_the_textbook_says() {
-        let text = r#"<robot name="pendulum"><link name="a"><inertial><mass value="9"/></inertial></link>
-            <link name="b"><inertial><origin xyz="0 0 -0.5"/><mass value="2"/></inertial></link>
-            <link name="c"><inertial><mass value="1"/></inertial></link>
-            <link name="d"><inertial><origin xyz="0.1 0 0"/><mass value="3"/></inertial></link>
+        let text = &r#"<robot name="pendulum"><link name="a"><inertial><mass value="9"/>{I}</inertial></link>
+            <link name="b"><inertial><origin xyz="0 0 -0.5"/><mass value="2"/>{I}</inertial></link>
+            <link name="c"><inertial><mass value="1"/>{I}</inertial></link>
+            <link name="d"><inertial><origin xyz="0.1 0 0"/><mass value="3"/>{I}</inertial></link>
             <joint name="swing" type="revolute"><parent link="a"/><child link="b"/><axis xyz="0 -1 0"/>
                 <origin xyz="0 0 1"/><limit lower="-3" upper="3" velocity="1" effort="1"/></joint>
             <joint name="slide" type="prismatic"><parent link="b"/><child link="c"/><axis xyz="0 0 -1"/>
                 <limit lower="0" upper="1" velocity="1" effort="1"/></joint>
             <joint name="finger" type="prismatic"><parent link="c"/><child link="d"/><axis xyz="0 0 -1"/>
                 <limit lower="0" upper="1" velocity="1" effort="1"/></joint>
-            </robot>"#;
+            </robot>"#
+            .replace("{I}", r#"<inertia ixx="0" ixy="0" ixz="0" iyy="0" iyz="0" izz="0"/>"#);
         let chain = Chain::<2>::from_urdf(text, "a", "c").unwrap();
         let gravity = Gravity::new(&chain, text, UPRIGHT_M_PER_S2).unwrap();
         let g = 9.80665;
@@ -139,7 +140,7 @@ mod tests {
         let hanging = gravity.torques(&JointPositions::from([0.0, 0.2]));
         assert!((hanging[0] - 3.0 * 0.1 * g).abs() < 1e-12, "{hanging:?}");
         assert!((hanging[1] + 4.0 * g).abs() < 1e-12, "{hanging:?}");
-        // Turned by 90 degrees about -y, "down" along the arm points to +x... the arm is level and 0.5, 0.2 m long.
+        // The arm is level: its masses are 0.5 m and 0.2 m away.
         let level = gravity.torques(&JointPositions::from([std::f64::consts::FRAC_PI_2, 0.2]));
         let levers = 2.0 * 0.5 + 4.0 * 0.2;
         assert!((level[0].abs() - levers * g).abs() < 1e-9, "{level:?}");

@@ -5,6 +5,8 @@
 
 pub mod arm;
 mod bench;
+#[cfg(feature = "can")]
+pub mod can;
 mod commands;
 mod drive;
 pub mod schedule;
