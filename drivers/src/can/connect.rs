@@ -234,8 +234,10 @@ impl<P: CanPort, const N: usize> ConnectedCanArm<P, N> {
             if status != Status::ENABLED {
                 return Err(self.error(i, format!("got no power: {status}"), "check its supply, then start again"));
             }
-            let now = self.body.bus.port.now();
-            self.feed(i + 1, &frames, now);
+            if i < N {
+                let now = self.body.bus.port.now();
+                self.feed(i + 1, &frames, now);
+            }
         }
         for _ in 0..TRIES {
             let now = self.body.bus.port.now();

@@ -98,9 +98,10 @@ fn live<B: Bench<N>, const N: usize>(
 
 fn step<B: Bench<N>, const N: usize>(arm: &mut Arms<B, N>, mood: &Mood) -> Outcome {
     arm.tick();
-    let powered_before = arm.bench.goals().map(|goal| goal.is_some());
     let start = arm.bench.now();
     let answer = arm.read()?;
+    // Not before the read: a command of the tick before may have been on its way until now.
+    let powered_before = arm.bench.goals().map(|goal| goal.is_some());
     match (mood, answer) {
         (Mood::Moving(dq), _) => {
             let command = arm.commands.next(*dq, Fingers::Open)?;
