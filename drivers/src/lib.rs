@@ -3,6 +3,8 @@
 //! Responsible for speaking to devices, real or simulated, in bounded time and with honest time stamps.
 //! Not responsible for what they are told to do: limits and stops are decided in `visuomotor_runtime::safety`.
 
+#[cfg(feature = "can")]
+pub mod can;
 pub mod outstanding;
 pub mod port;
 #[cfg(feature = "sim")]

@@ -8,7 +8,9 @@ use visuomotor_runtime::clock::{Duration, Instant};
 
 /// No line keeps an answer for longer than this: drive, adapter and driver together.
 pub const ANSWER_LATE_MAX: Duration = Duration::from_ticks(50_000_000);
-/// More requests than this are not open at once; at 1 kHz it is a little more than [`ANSWER_LATE_MAX`].
+/// A request that is older than this is not answered any more: the answer itself took its time before it was late.
+pub const FORGOTTEN_AFTER: Duration = Duration::from_ticks(60_000_000);
+/// More requests than this are not open at once; at 1 kHz it is a little more than [`FORGOTTEN_AFTER`].
 const OPEN_MAX: usize = 64;
 
 /// The requests to one device that may still be answered, oldest first.
@@ -30,7 +32,7 @@ impl Default for Outstanding {
 impl Outstanding {
     /// A request is sent at `now`. Those that are too old to be answered any more are forgotten.
     pub fn request(&mut self, now: Instant) {
-        let is_late = |sent: &Instant| now.checked_duration_since(*sent) > Some(ANSWER_LATE_MAX);
+        let is_late = |sent: &Instant| now.checked_duration_since(*sent) > Some(FORGOTTEN_AFTER);
         let late = self.sent[..self.open]
             .iter()
             .take_while(|sent| is_late(sent))
@@ -50,6 +52,22 @@ impl Outstanding {
         self.sent.copy_within(1..self.open, 0);
         self.open -= 1;
         Some(oldest)
+    }
+
+    /// How many requests may still be answered.
+    pub fn open(&self) -> usize {
+        self.open
+    }
+
+    /// What was asked until `sent` has been answered, or never will be: the line kept its order, and the answer to something
+    /// later that says what it answers has come.
+    pub fn forget_until(&mut self, sent: Instant) {
+        let gone = self.sent[..self.open]
+            .iter()
+            .take_while(|&&request| request <= sent)
+            .count();
+        self.sent.copy_within(gone..self.open, 0);
+        self.open -= gone;
     }
 }
 
@@ -77,6 +95,16 @@ mod tests {
         // Silence until no old answer can be on its way any more.
         open.request(at(120));
         assert_eq!((open.answer(), open.answer()), (Some(at(120)), None));
+    }
+
+    #[test]
+    fn what_an_answer_with_a_name_overtook_is_forgotten() {
+        let mut open = Outstanding::default();
+        for ms in [0, 10, 20] {
+            open.request(at(ms));
+        }
+        open.forget_until(at(10));
+        assert_eq!((open.open(), open.answer(), open.answer()), (1, Some(at(20)), None));
     }
 
     #[test]

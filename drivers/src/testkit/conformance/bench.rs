@@ -31,6 +31,11 @@ pub trait Bench<const N: usize>: Sized {
     /// A device at rest, without power, in a posture drawn from `seed`, which also seeds the line's chance. The line is sound.
     fn new(seed: u64) -> Self;
 
+    /// Of the control loop on this arm.
+    fn period(&self) -> Duration {
+        Duration::from_ticks(10_000_000)
+    }
+
     /// A driver that has found its device.
     fn connect(&mut self) -> Result<Self::Connected, BringUpError>;
 

@@ -3,6 +3,13 @@
 //!
 //! Not responsible for what a device does beyond the traits; its own tests are beside its driver.
 
+pub mod arm;
 mod bench;
+#[cfg(feature = "can")]
+pub mod can;
+mod commands;
+mod drive;
+pub mod schedule;
 
 pub use bench::{Bench, LineFault};
+pub use commands::Commands;
