@@ -1,9 +1,12 @@
 //! A fault injector that implements the same traits as the devices: any arm or camera, with something wrong at times.
+//! Emulated devices for the real drivers, and what every driver has to show.
 //!
 //! Responsible for misbehaving on schedule, the same way for the same seed. Not responsible for choosing the schedule.
 
 mod arm;
 mod camera;
+pub mod conformance;
+pub mod emulate;
 
 pub use arm::{ArmFault, FaultyArm};
 pub use camera::{CameraFault, FaultyCamera};
