@@ -7,6 +7,12 @@
 pub mod can;
 pub mod outstanding;
 pub mod port;
+#[cfg(feature = "picture")]
+pub mod picture;
+#[cfg(feature = "replay")]
+pub mod replay_camera;
 #[cfg(feature = "sim")]
 pub mod sim;
 pub mod testkit;
+#[cfg(feature = "v4l")]
+pub mod v4l;

@@ -5,6 +5,7 @@
 
 pub mod arm;
 mod bench;
+pub mod camera;
 #[cfg(feature = "can")]
 pub mod can;
 mod commands;
