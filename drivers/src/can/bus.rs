@@ -22,7 +22,7 @@ const SLACK: Duration = Duration::from_micros(1_000);
 /// More frames than these are not looked at in one read: what a full bus brings in 50 ms. Somebody else floods the socket.
 const FRAMES_MAX: usize = 1024;
 /// Registers that every drive has, read as fences in turn: one comes round again after [`FORGOTTEN_AFTER`] at the earliest.
-const FENCES: u8 = 13;
+const FENCES: usize = 13;
 const FENCE_PERIOD: Duration = Duration::from_micros(5_000);
 
 /// What a drive said, and when it was asked: it measured then or later.
@@ -30,15 +30,6 @@ const FENCE_PERIOD: Duration = Duration::from_micros(5_000);
 pub(super) struct Sample {
     pub asked_at: Instant,
     pub feedback: Feedback,
-}
-
-/// A register that is being read or written.
-#[derive(Clone, Copy, Debug)]
-struct Pending {
-    access: Access,
-    sent: Instant,
-    /// As a fence: the last request before it.
-    settles: Option<Instant>,
 }
 
 pub(super) struct Drive {
@@ -57,10 +48,14 @@ pub(super) struct Drive {
     open: Outstanding,
     last_request: Instant,
     last: Option<(CanFrame, Instant)>,
-    pending: Option<Pending>,
+    /// A register that is being read or written, and its answer.
+    pending: Option<Access>,
     value: Option<[u8; 4]>,
     wants_fence: bool,
-    fence: u8,
+    /// By register, of the fences that may still be answered: the last request before it.
+    fences: [Option<Instant>; FENCES],
+    next_fence: usize,
+    fenced_at: Instant,
 }
 
 impl Drive {
@@ -81,7 +76,9 @@ impl Drive {
             pending: None,
             value: None,
             wants_fence: false,
-            fence: 0,
+            fences: [None; FENCES],
+            next_fence: 0,
+            fenced_at: Instant::from_ticks(0),
         }
     }
 
@@ -90,18 +87,15 @@ impl Drive {
     }
 
     fn take(&mut self, frame: &CanFrame, now: Instant) {
-        if let Some(pending) = self.pending
-            && let Some(value) = pending.access.answer(frame, self.id)
-        {
-            if let Some(until) = pending.settles {
+        if let Some(register) = Access::answers(frame, self.id) {
+            if let Some(until) = self.fences.get_mut(usize::from(register)).and_then(Option::take) {
                 self.open.forget_until(until);
+                self.wants_fence = self.open.open() > 0;
             }
-            self.value = Some(value);
-            self.pending = None;
-            return;
-        }
-        if Access::is_answer(frame, self.id) {
-            // To a fence that was given up.
+            if let Some(value) = self.pending.and_then(|access| access.answer(frame, self.id)) {
+                self.value = Some(value);
+                self.pending = None;
+            }
             return;
         }
         let Some(feedback) = Feedback::decode(frame, self.id, &self.ranges) else {
@@ -169,18 +163,10 @@ impl<P: CanPort> Bus<P> {
 
     /// Reads or writes a register of drive `i`, whose answer [`Self::take_value`] gives.
     pub fn access(&mut self, i: usize, access: Access) -> Result<(), PortError> {
-        self.send_access(i, access, None)
-    }
-
-    fn send_access(&mut self, i: usize, access: Access, settles: Option<Instant>) -> Result<(), PortError> {
         let drive = &mut self.drives[i];
         let frame = access.encode(drive.id);
         drive.value = None;
-        drive.pending = Some(Pending {
-            access,
-            sent: self.port.now(),
-            settles,
-        });
+        drive.pending = Some(access);
         self.port.send(&frame)
     }
 
@@ -196,20 +182,21 @@ impl<P: CanPort> Bus<P> {
         self.turn = (self.turn + 1) % self.drives.len();
         let count = self.drives.len();
         let next = (0..count).map(|k| (self.turn + k) % count).find(|&i| {
-            let waiting = self.drives[i].pending.is_some_and(|pending| {
-                now.checked_duration_since(pending.sent) < Some(FENCE_PERIOD)
-            });
-            self.drives[i].wants_fence && !waiting
+            let is_time = now.checked_duration_since(self.drives[i].fenced_at) >= Some(FENCE_PERIOD);
+            self.drives[i].wants_fence && is_time
         });
         next.map_or(Ok(()), |i| self.fence(i))
     }
 
+    /// At most one in [`FENCE_PERIOD`].
     pub fn fence(&mut self, i: usize) -> Result<(), PortError> {
         let drive = &mut self.drives[i];
+        let register = drive.next_fence;
         drive.wants_fence = false;
-        drive.fence = (drive.fence + 1) % FENCES;
-        let (register, until) = (drive.fence, drive.last_request);
-        self.send_access(i, Access::Read { register }, Some(until))
+        drive.next_fence = (register + 1) % FENCES;
+        drive.fenced_at = self.port.now();
+        drive.fences[register] = Some(drive.last_request);
+        self.access(i, Access::Read { register: register as u8 })
     }
 
     fn take(&mut self, frame: &CanFrame) {

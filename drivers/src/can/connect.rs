@@ -122,7 +122,7 @@ impl<P: CanPort, const N: usize> ConnectedCanArm<P, N> {
     /// Sends a frame until an answer says what a drive measured after it.
     fn ask(&mut self, i: usize, frame: &CanFrame) -> Result<Status, BringUpError> {
         for _ in 0..TRIES {
-            // Settles what was asked before, so that the next answer is the one to this.
+                // Settles what was asked before, so that the next answer is the one to this.
             self.named(i, |bus| bus.fence(i))?;
             let now = self.body.bus.port.now();
             self.body.bus.drives[i].sample = None;

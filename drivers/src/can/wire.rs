@@ -193,7 +193,7 @@ impl Feedback {
     /// `None` when this is no feedback of the drive `id`, which is below 16.
     pub fn decode(frame: &CanFrame, id: u16, r: &Ranges) -> Option<Self> {
         let d = frame.data.map(u16::from);
-        if frame.len != 8 || d[0] & 0xF != id || Access::is_answer(frame, id) {
+        if frame.len != 8 || d[0] & 0xF != id || Access::answers(frame, id).is_some() {
             return None;
         }
         Some(Self {
@@ -278,11 +278,12 @@ impl Access {
         Some((u16::from_le_bytes([low, high]), access))
     }
 
-    /// Whether the drive `id` answers a read or a write with this. Only a drive without power at the very end of its range could
-    /// mean [`Feedback`] with the same bits.
-    pub fn is_answer(frame: &CanFrame, id: u16) -> bool {
-        let [low, high, kind, ..] = frame.data;
-        frame.len == 8 && [low, high] == id.to_le_bytes() && matches!(kind, READ | WRITE)
+    /// The register that the drive `id` speaks of, if this is its answer to a read or a write. Only a drive without power at the very
+    /// end of its range could mean [`Feedback`] with the same bits.
+    pub fn answers(frame: &CanFrame, id: u16) -> Option<u8> {
+        let [low, high, kind, register, ..] = frame.data;
+        let is = frame.len == 8 && [low, high] == id.to_le_bytes() && matches!(kind, READ | WRITE);
+        is.then_some(register)
     }
 
     /// What the drive `id` says is in the register, when this is its answer to the request; `None` else.
@@ -293,7 +294,7 @@ impl Access {
             Self::Write { register: asked, .. } => (kind, register) == (WRITE, asked),
             Self::Status => false,
         };
-        (is_mine && Self::is_answer(frame, id)).then_some(value)
+        (is_mine && Self::answers(frame, id).is_some()).then_some(value)
     }
 
     /// The answer to a read or a write, as a drive sends it; `None` for [`Access::Status`].

@@ -124,7 +124,7 @@ proptest! {
             coil_c: 50,
         };
         let frame = sent.encode(id, 0x20, &r);
-        prop_assume!(!Access::is_answer(&frame, id));
+        prop_assume!(Access::answers(&frame, id).is_none());
         let got = Feedback::decode(&frame, id, &r).unwrap();
         let below = sent.q.clamp(-r.p_max_rad, r.p_max_rad) - got.q;
         prop_assert!((-1e-9..r.resolution_rad() + 1e-9).contains(&below), "{below}");

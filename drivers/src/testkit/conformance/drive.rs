@@ -11,6 +11,8 @@ use visuomotor_runtime::clock::{Duration, Instant};
 const HISTORY: Duration = Duration::from_ticks(200_000_000);
 /// How finely the truth is looked at between two instants.
 const TRUTH_STEP: Duration = Duration::from_ticks(500_000);
+/// How far beyond what is seen there a joint may have been in between, rad: none turns faster than 1 rad/s and a little.
+const BETWEEN_RAD: f64 = 3e-4;
 
 pub(super) type Enabled<B, const N: usize> = <<B as Bench<N>>::Connected as Connected<N>>::Enabled;
 
@@ -118,7 +120,7 @@ impl<B: Bench<N>, R: Reads<N>, const N: usize> Drive<B, R, N> {
             }
             at = (at + TRUTH_STEP).min(now);
         }
-        let resolution = self.bench.resolution();
+        let resolution = self.bench.resolution() + BETWEEN_RAD;
         for i in 0..N {
             let allowed = (low[i] - resolution)..=(high[i] + resolution);
             if !allowed.contains(&state.q[i]) {

@@ -43,12 +43,15 @@ impl Faults {
         hit
     }
 
-    fn disconnected(&mut self, now: Instant) -> Result<(), PortError> {
+    /// Nothing of what comes while the adapter is away is ever seen.
+    fn disconnected(&mut self, port: &mut impl CanPort) -> Result<(), PortError> {
+        let now = port.now();
         let is = |fault| (fault == LineFault::Disconnect).then_some(());
         match self.on(now, is) {
             Some((i, ())) => {
                 self.scheduled[i].injected += 1;
                 self.coming.clear();
+                while port.receive(now)?.is_some() {}
                 Err(PortError::Gone)
             }
             None => Ok(()),
@@ -153,7 +156,7 @@ impl<P: CanPort> CanPort for FaultyCanPort<P> {
     fn send(&mut self, frame: &CanFrame) -> Result<(), PortError> {
         let now = self.port.now();
         let mut faults = self.faults.borrow_mut();
-        faults.disconnected(now)?;
+        faults.disconnected(&mut self.port)?;
         let lost = faults.chance(now, |fault| match fault {
             LineFault::LoseRequests { share } | LineFault::Corrupt { share } => Some(share),
             _ => None,
@@ -165,7 +168,7 @@ impl<P: CanPort> CanPort for FaultyCanPort<P> {
         let mut faults = self.faults.borrow_mut();
         loop {
             let now = self.port.now();
-            faults.disconnected(now)?;
+            faults.disconnected(&mut self.port)?;
             if let Some((at, frame)) = faults.coming.front().copied()
                 && at <= now
             {
