@@ -5,6 +5,8 @@
 
 pub mod outstanding;
 pub mod port;
+#[cfg(feature = "servo-bus")]
+pub mod servo_bus;
 #[cfg(feature = "sim")]
 pub mod sim;
 pub mod testkit;
