@@ -4,5 +4,7 @@
 //! lines ([`crate::port`]) nor for the mechanics behind the drives, which are a [`Plant`].
 
 mod plant;
+#[cfg(feature = "servo-bus")]
+pub mod servo;
 
 pub use plant::{Inertias, Plant};
