@@ -43,6 +43,9 @@ pub enum Instruction {
     Action = 0x05,
     SyncRead = 0x82,
     SyncWrite = 0x83,
+    /// As the sync instructions, but each servo has its own address. Dynamixel only.
+    BulkRead = 0x92,
+    BulkWrite = 0x93,
 }
 
 /// Marks an answer in protocol 2.0.
@@ -183,6 +186,51 @@ impl Protocol {
             params.bytes(data);
         }
         self.packet(BROADCAST, Instruction::SyncWrite as u8, params.get())
+    }
+
+    /// Asks these servos, who answer one after the other: for so many bytes from this address.
+    ///
+    /// # Panics
+    /// When the addresses differ on a Feetech bus, which cannot do that.
+    pub fn group_read(self, len: u8, items: impl Iterator<Item = (u8, u16)> + Clone) -> Frame {
+        let mut addresses = items.clone().map(|(_, address)| address);
+        let first = addresses.next().unwrap_or(0);
+        if addresses.all(|address| address == first) {
+            return self.sync_read(first, len, items.map(|(id, _)| id));
+        }
+        assert_eq!(self, Protocol::Dynamixel, "one address on a Feetech bus");
+        let mut params = Params::default();
+        for (id, address) in items {
+            params.bytes(&[id]);
+            params.address(self, address);
+            params.count(self, len);
+        }
+        self.packet(BROADCAST, Instruction::BulkRead as u8, params.get())
+    }
+
+    /// Writes to each of these servos, who answer nothing: these bytes, from this address on.
+    ///
+    /// # Panics
+    /// When the addresses differ on a Feetech bus, which cannot do that.
+    pub fn group_write<'a>(
+        self,
+        len: u8,
+        items: impl Iterator<Item = (u8, u16, &'a [u8])> + Clone,
+    ) -> Frame {
+        let mut addresses = items.clone().map(|(_, address, _)| address);
+        let first = addresses.next().unwrap_or(0);
+        if addresses.all(|address| address == first) {
+            return self.sync_write(first, len, items.map(|(id, _, data)| (id, data)));
+        }
+        assert_eq!(self, Protocol::Dynamixel, "one address on a Feetech bus");
+        let mut params = Params::default();
+        for (id, address, data) in items {
+            params.bytes(&[id]);
+            params.address(self, address);
+            params.count(self, len);
+            params.bytes(data);
+        }
+        self.packet(BROADCAST, Instruction::BulkWrite as u8, params.get())
     }
 
     /// What a servo sends.

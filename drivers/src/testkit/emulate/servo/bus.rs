@@ -5,13 +5,13 @@
 
 use super::drive::{Mounting, Servo};
 use super::registers::Refusal;
+use crate::servo_bus::SERVOS_MAX;
 use crate::servo_bus::tables::Model;
 use crate::servo_bus::wire::{BROADCAST, Frame, Instruction, PARAMS_MAX, Packet, Parser, Protocol};
 use crate::testkit::emulate::Plant;
 use std::collections::VecDeque;
 use visuomotor_runtime::clock::{Duration, Instant};
 
-pub const SERVOS_MAX: usize = 8;
 /// Between an instruction's end and its answer, beside the return delay.
 const THINKING: Duration = Duration::from_ticks(30_000);
 const RETURN_DELAY_UNIT: Duration = Duration::from_ticks(2_000);
@@ -172,6 +172,8 @@ impl<P: Plant> ServoDevice<P> {
         match packet.code {
             code if code == Instruction::SyncRead as u8 => self.sync_read(params),
             code if code == Instruction::SyncWrite as u8 => self.sync_write(params),
+            code if code == Instruction::BulkRead as u8 => self.bulk_read(params),
+            code if code == Instruction::BulkWrite as u8 => self.bulk_write(params),
             code if code == Instruction::Action as u8 => self.act(),
             code => {
                 for i in 0..self.servos.len() {
@@ -242,37 +244,54 @@ impl<P: Plant> ServoDevice<P> {
     }
 
     fn sync_read(&mut self, params: &[u8]) {
-        let Some((address, len, ids)) = self.protocol.address_and_len(params) else {
-            return;
-        };
-        let mut data = [0; PARAMS_MAX];
-        let Some(data) = data.get_mut(..len).filter(|_| len <= 128) else {
-            return;
-        };
-        for id in ids {
-            let found = self
-                .servos
-                .iter()
-                .position(|servo| servo.memory.id() == *id);
-            if let Some(i) = found {
-                let read = self.servos[i].memory.read(address, data);
-                self.send(i, read, data);
+        if let Some((address, len, ids)) = self.protocol.address_and_len(params) {
+            ids.iter().for_each(|id| self.read_one(*id, address, len));
+        }
+    }
+
+    fn bulk_read(&mut self, params: &[u8]) {
+        for item in params.chunks_exact(5) {
+            if let Some((address, len, _)) = self.protocol.address_and_len(&item[1..]) {
+                self.read_one(item[0], address, len);
             }
         }
     }
 
+    fn read_one(&mut self, id: u8, address: u16, len: usize) {
+        let mut data = [0; 128];
+        let found = self.servos.iter().position(|servo| servo.memory.id() == id);
+        if let (Some(i), Some(data)) = (found, data.get_mut(..len)) {
+            let read = self.servos[i].memory.read(address, data);
+            self.send(i, read, data);
+        }
+    }
+
     fn sync_write(&mut self, params: &[u8]) {
-        let Some((address, len, rest)) = self.protocol.address_and_len(params) else {
-            return;
-        };
-        for item in rest.chunks_exact(len + 1) {
-            for servo in &mut self.servos {
-                if servo.memory.id() == item[0] {
-                    // Nobody answers to a sync write, so nobody hears of a refusal.
-                    let _ = servo.write(address, &item[1..]);
-                }
+        if let Some((address, len, rest)) = self.protocol.address_and_len(params) {
+            for item in rest.chunks_exact(len + 1) {
+                self.write_one(item[0], address, &item[1..]);
             }
         }
+    }
+
+    fn bulk_write(&mut self, params: &[u8]) {
+        let mut rest = params;
+        while let Some((&id, after)) = rest.split_first() {
+            let Some((address, len, after)) = self.protocol.address_and_len(after) else {
+                return;
+            };
+            let Some((data, after)) = after.split_at_checked(len) else {
+                return;
+            };
+            self.write_one(id, address, data);
+            rest = after;
+        }
+    }
+
+    /// Nobody answers to a write to many, so nobody hears of a refusal.
+    fn write_one(&mut self, id: u8, address: u16, data: &[u8]) {
+        let found = self.servos.iter_mut().find(|servo| servo.memory.id() == id);
+        let _ = found.map(|servo| servo.write(address, data));
     }
 
     fn send(&mut self, i: usize, done: Result<(), Refusal>, data: &[u8]) {

@@ -9,7 +9,7 @@ mod drive;
 mod link;
 mod registers;
 
-pub use bus::{SERVOS_MAX, ServoDevice, ServoSpec, line_time};
+pub use bus::{ServoDevice, ServoSpec, line_time};
 pub use drive::{Mounting, OVERHEATED, OVERLOADED, Servo};
 pub use link::SerialLink;
 pub use registers::{Memory, Refusal};
