@@ -110,6 +110,7 @@ impl<P: SerialPort, const N: usize> ServoBus<P, N> {
     pub(super) fn command(
         &mut self,
         goals: &[i32; SERVOS_MAX],
+        limits: &[DriveLimits; SERVOS_MAX],
         power: bool,
     ) -> Result<(), ArmError> {
         let mut blocks = [[0; COMMAND_MAX]; SERVOS_MAX];
@@ -118,9 +119,9 @@ impl<P: SerialPort, const N: usize> ServoBus<P, N> {
             let (command, block) = (servo.model.registers.command, &mut blocks[i]);
             command.torque_enable.set(block, power.into());
             command.goal.set(block, goals[i]);
-            command.torque_limit.set(block, self.limits[i].torque);
+            command.torque_limit.set(block, limits[i].torque);
             if let Some(speed) = command.speed_limit {
-                speed.set(block, self.limits[i].speed);
+                speed.set(block, limits[i].speed);
             }
         }
         let frame = {
@@ -252,7 +253,7 @@ impl<P: SerialPort, const N: usize> Arm<N> for ServoArm<P, N> {
         if let Some(fault) = self.fault {
             return Err(fault.into());
         }
-        let mut goals = self.goals_of(command);
+        let goals = self.goals_of(command);
         let gripper = self.inner.bus.servos.len() - 1;
         if goals[gripper] != self.goals[gripper] {
             (self.holds, self.stalls[gripper]) = (false, Stall::default());
@@ -260,16 +261,14 @@ impl<P: SerialPort, const N: usize> Arm<N> for ServoArm<P, N> {
         if !self.has_power {
             self.inner.arm_watchdogs()?;
         }
-        let limit = self.inner.limits[gripper].torque;
+        let mut limits = self.inner.limits;
         if self.holds {
-            self.inner.limits[gripper].torque = self.inner.gripper_hold;
+            limits[gripper].torque = self.inner.gripper_hold;
         }
-        let written = self.inner.command(&goals, true);
-        self.inner.limits[gripper].torque = limit;
-        std::mem::swap(&mut goals, &mut self.goals);
-        // It may have gone out in part: then they have power.
+        self.goals = goals;
+        // Whatever the port says: it may have gone out.
         self.has_power = true;
-        written
+        self.inner.command(&goals, &limits, true)
     }
 
     fn io_time_max(&self) -> Duration {

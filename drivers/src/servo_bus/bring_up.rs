@@ -361,7 +361,8 @@ fn try_enable<P: SerialPort, const N: usize>(
         if power {
             arm.arm_watchdogs().map_err(|error| failed(&name, error))?;
         }
-        arm.command(&goals, power)
+        let limits = arm.limits;
+        arm.command(&goals, &limits, power)
             .map_err(|error| failed(&name, error))?;
         for (i, goal) in goals.into_iter().enumerate().take(arm.bus.servos.len()) {
             let registers = arm.bus.servos[i].model.registers;

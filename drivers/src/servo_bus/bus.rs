@@ -251,16 +251,6 @@ impl<P: SerialPort> Bus<P> {
         }
     }
 
-    /// One item a servo, all of one length.
-    pub fn group_write<'a>(
-        &mut self,
-        len: u8,
-        items: impl Iterator<Item = (u8, u16, &'a [u8])> + Clone,
-    ) -> Result<(), PortError> {
-        let frame = self.protocol.group_write(len, items);
-        self.send(&frame)
-    }
-
     /// Everybody's power off, with one packet that nobody answers.
     pub fn power_off(&mut self) -> Result<(), PortError> {
         let enable = self.servos[0].model.registers.torque_enable;

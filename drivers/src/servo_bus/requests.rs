@@ -7,9 +7,11 @@
 
 use super::SERVOS_MAX;
 use crate::outstanding::ANSWER_LATE_MAX;
-use visuomotor_runtime::clock::Instant;
+use visuomotor_runtime::clock::{Duration, Instant};
 
 pub const TAGS: usize = 8;
+/// After that no answer comes any more: as late as it may be, and its time on the wire.
+const OPEN_MAX: Duration = Duration::from_ticks(ANSWER_LATE_MAX.as_ticks() + 20_000_000);
 
 /// The requests that may still be answered.
 #[derive(Clone, Copy, Debug)]
@@ -31,7 +33,7 @@ impl Requests {
 
     /// The tag of the request that is sent at `now`: one that nobody may still answer to, where there is one.
     pub fn request(&mut self, now: Instant) -> usize {
-        let is_late = |sent: Instant| now.checked_duration_since(sent) > Some(ANSWER_LATE_MAX);
+        let is_late = |sent: Instant| now.checked_duration_since(sent) > Some(OPEN_MAX);
         for sent in self.open.iter_mut().flatten() {
             *sent = sent.filter(|sent| !is_late(*sent));
         }

@@ -46,6 +46,8 @@ pub struct Servo {
     /// Of the joint, rad and rad/s.
     q: f64,
     dq: f64,
+    /// N·m.
+    torque: f64,
     /// Where the profile is on its way to the goal.
     setpoint: (f64, f64),
     temperature_c: f64,
@@ -64,13 +66,14 @@ impl Servo {
             mounting,
             q,
             dq,
+            torque: 0.0,
             setpoint: (q, 0.0),
             temperature_c: AMBIENT_C,
             overload_s: 0.0,
             errors: 0,
             registered: None,
         };
-        servo.measure(0.0);
+        servo.measure();
         servo
     }
 
@@ -201,7 +204,7 @@ impl Servo {
             0.0
         };
         self.protect(torque, dt);
-        self.measure(torque);
+        self.torque = torque;
         torque
     }
 
@@ -296,9 +299,10 @@ impl Servo {
     /// The joint is here now.
     pub fn moved_to(&mut self, (q, dq): (f64, f64)) {
         (self.q, self.dq) = (q, dq);
+        self.measure();
     }
 
-    fn measure(&mut self, torque: f64) {
+    fn measure(&mut self) {
         let (model, sign) = (self.memory.model, self.mounting.direction.sign());
         let feedback = self.registers().feedback;
         let show = |value: f64| value.round() as i32;
@@ -308,7 +312,7 @@ impl Servo {
                 feedback.speed,
                 show(self.dq * sign / model.speed_unit_rad_per_s),
             ),
-            (feedback.load, show(torque * sign / model.load_unit_nm)),
+            (feedback.load, show(self.torque * sign / model.load_unit_nm)),
         ] {
             let register = self.behind(feedback.address, field);
             self.memory.set(&register, value);
