@@ -11,6 +11,8 @@ pub mod port;
 pub mod picture;
 #[cfg(feature = "replay")]
 pub mod replay_camera;
+#[cfg(feature = "servo-bus")]
+pub mod servo_bus;
 #[cfg(feature = "sim")]
 pub mod sim;
 pub mod testkit;
