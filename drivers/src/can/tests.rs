@@ -456,3 +456,51 @@ fn where_one_drive_gets_no_power_none_keeps_it() {
         assert!(!statuses(&link).contains(&1), "{:?}", statuses(&link));
     }
 }
+
+#[test]
+fn the_launch_file_of_the_readme_is_one_and_unknown_keys_are_named() {
+    let readme = include_str!("README.md");
+    let text = readme
+        .split("```toml\n")
+        .nth(1)
+        .and_then(|rest| rest.split("```").next())
+        .unwrap();
+    let config: CanConfig = toml::from_str(text).unwrap();
+    assert_eq!(
+        (
+            config.joint.len(),
+            config.gripper.id,
+            config.joint[0].master_id
+        ),
+        (1, 8, 0x11)
+    );
+    let round: CanConfig = toml::from_str(&toml::to_string(&config).unwrap()).unwrap();
+    assert_eq!(round, config);
+    let cases = [
+        ("watchdog_ms", "wachdog_ms", "wachdog_ms"),
+        ("open_m", "open_cm", "open_cm"),
+        (
+            "\"DM-J10010L\"",
+            "\"DM-J4711\"",
+            "an actuator is the name of a model",
+        ),
+        (
+            "\"DM-J10010L\"",
+            "{ p_max_rad = 1.0 }",
+            "an actuator is the name of a model",
+        ),
+    ];
+    for (from, to, expected) in cases {
+        let error = toml::from_str::<CanConfig>(&text.replace(from, to))
+            .unwrap_err()
+            .to_string();
+        assert!(error.contains(expected), "{error}");
+    }
+    let numbers = "{ p_max_rad = 6.0, v_max_rad_per_s = 50.0, t_max_nm = 9.0, kd_max = 8.0 }";
+    let config: CanConfig = toml::from_str(&text.replace("\"DM-J10010L\"", numbers)).unwrap();
+    let ranges = config.joint[0].actuator.ranges();
+    assert_eq!(
+        (ranges.p_max_rad, ranges.kp_max, ranges.kd_max),
+        (6.0, 500.0, 8.0)
+    );
+}

@@ -94,7 +94,7 @@ impl<L: Plant> CanLink<L> {
             drives,
             now,
             free_at: now,
-            outboxes: vec![Outbox::with_capacity(QUEUE); nodes],
+            outboxes: (0..nodes).map(|_| Outbox::with_capacity(QUEUE)).collect(),
             inbox: Outbox::with_capacity(1024),
             bits: 0,
         })))
