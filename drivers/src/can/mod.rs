@@ -8,6 +8,7 @@ mod arm;
 mod bus;
 mod config;
 mod connect;
+mod socket;
 #[cfg(test)]
 mod tests;
 pub mod timing;
@@ -16,3 +17,4 @@ pub mod wire;
 pub use arm::{CanArm, DriveState, fault_code};
 pub use config::{Actuator, CanConfig, GripperDrive, JointDrive, Model};
 pub use connect::ConnectedCanArm;
+pub use socket::{BusErrors, SocketCan};

@@ -13,7 +13,10 @@ fn frame(id: u16, data: [u8; 8]) -> CanFrame {
 fn a_documented_exchange_means_what_the_document_says() {
     // Chapter "MIT mode": everything zero.
     let nothing = Impedance::default().encode(1, &DM4310).unwrap();
-    assert_eq!(nothing, frame(1, [0x7F, 0xFF, 0x7F, 0xF0, 0x00, 0x00, 0x07, 0xFF]));
+    assert_eq!(
+        nothing,
+        frame(1, [0x7F, 0xFF, 0x7F, 0xF0, 0x00, 0x00, 0x07, 0xFF])
+    );
     // Enter, leave, zero, clear.
     let commands = [
         (Command::Enable, 0xFC),
@@ -42,13 +45,35 @@ fn a_documented_exchange_means_what_the_document_says() {
     };
     assert_eq!(write.encode(1), frame(0x7FF, [1, 0, 0x55, 10, 1, 0, 0, 0]));
     // Ask for the state of drive 2; it is at zero, under power, 30 and 28 degrees warm.
-    assert_eq!(Access::Status.encode(2), frame(0x7FF, [2, 0, 0xCC, 0, 0, 0, 0, 0]));
-    let feedback = Feedback::decode(&frame(0x12, [0x12, 0x80, 0x00, 0x80, 0x08, 0x00, 30, 28]), 2, &DM4310).unwrap();
-    assert_eq!((feedback.status, feedback.mosfet_c, feedback.coil_c), (Status::ENABLED, 30, 28));
-    assert!(feedback.q.abs() < 2e-4 && feedback.dq.abs() < 0.008 && feedback.tau.abs() < 0.003, "{feedback:?}");
+    assert_eq!(
+        Access::Status.encode(2),
+        frame(0x7FF, [2, 0, 0xCC, 0, 0, 0, 0, 0])
+    );
+    let feedback = Feedback::decode(
+        &frame(0x12, [0x12, 0x80, 0x00, 0x80, 0x08, 0x00, 30, 28]),
+        2,
+        &DM4310,
+    )
+    .unwrap();
+    assert_eq!(
+        (feedback.status, feedback.mosfet_c, feedback.coil_c),
+        (Status::ENABLED, 30, 28)
+    );
+    assert!(
+        feedback.q.abs() < 2e-4 && feedback.dq.abs() < 0.008 && feedback.tau.abs() < 0.003,
+        "{feedback:?}"
+    );
     // The ends of the ranges.
-    let end = Feedback::decode(&frame(0x12, [0xD2, 0xFF, 0xFF, 0xFF, 0xF0, 0x00, 0, 0]), 2, &DM8009).unwrap();
-    assert_eq!((end.status, end.q, end.dq, end.tau), (Status::SILENCE, 12.5, 45.0, -54.0));
+    let end = Feedback::decode(
+        &frame(0x12, [0xD2, 0xFF, 0xFF, 0xFF, 0xF0, 0x00, 0, 0]),
+        2,
+        &DM8009,
+    )
+    .unwrap();
+    assert_eq!(
+        (end.status, end.q, end.dq, end.tau),
+        (Status::SILENCE, 12.5, 45.0, -54.0)
+    );
 }
 
 #[test]
@@ -64,16 +89,24 @@ fn what_is_not_finite_is_never_sent() {
 }
 
 fn ranges() -> impl Strategy<Value = Ranges> {
-    (0.5..100.0, 0.5..300.0, 0.5..300.0, 1.0..1000.0, 0.5..50.0).prop_map(|(p, v, t, kp_max, kd_max)| Ranges {
-        kp_max,
-        kd_max,
-        ..Ranges::new(p, v, t)
-    })
+    (0.5..100.0, 0.5..300.0, 0.5..300.0, 1.0..1000.0, 0.5..50.0).prop_map(
+        |(p, v, t, kp_max, kd_max)| Ranges {
+            kp_max,
+            kd_max,
+            ..Ranges::new(p, v, t)
+        },
+    )
 }
 
 fn any_frame() -> impl Strategy<Value = CanFrame> {
     let id = prop_oneof![Just(REGISTERS_ID), 0_u16..0x20, 0_u16..0x800];
-    let byte = prop_oneof![Just(0xFF_u8), Just(READ), Just(WRITE), Just(STATUS), any::<u8>()];
+    let byte = prop_oneof![
+        Just(0xFF_u8),
+        Just(READ),
+        Just(WRITE),
+        Just(STATUS),
+        any::<u8>()
+    ];
     (id, proptest::collection::vec(byte, 8), 0_u8..=8).prop_map(|(id, data, len)| CanFrame {
         id,
         data: data.try_into().unwrap(),

@@ -21,7 +21,15 @@ const STEP_S: f64 = 5e-4;
 pub fn example_config() -> CanConfig {
     use Model::{J4310, J4340, J8009, J10010L};
     let models = [J10010L, J10010L, J8009, J8009, J4340, J4310, J4310];
-    let gains = [(120.0, 4.0), (120.0, 4.0), (80.0, 3.0), (80.0, 3.0), (40.0, 1.5), (30.0, 1.0), (30.0, 1.0)];
+    let gains = [
+        (120.0, 4.0),
+        (120.0, 4.0),
+        (80.0, 3.0),
+        (80.0, 3.0),
+        (40.0, 1.5),
+        (30.0, 1.0),
+        (30.0, 1.0),
+    ];
     let joints = models.into_iter().zip(gains).enumerate();
     CanConfig {
         interface: "can0".into(),
@@ -94,7 +102,8 @@ impl Plant for ByHand {
         }
         for joint in 0..self.joints() {
             let (q, _) = self.state(joint);
-            self.inertias.place(joint, q + self.dq * self.step_s(), self.dq);
+            self.inertias
+                .place(joint, q + self.dq * self.step_s(), self.dq);
         }
     }
 }
@@ -184,7 +193,9 @@ impl Bench<JOINTS> for CanBench {
 
     fn resolution(&self) -> f64 {
         let joints = self.config.joint.iter();
-        joints.map(|joint| joint.actuator.ranges().resolution_rad()).fold(0.0, f64::max)
+        joints
+            .map(|joint| joint.actuator.ranges().resolution_rad())
+            .fold(0.0, f64::max)
     }
 
     fn watchdog(&self) -> Option<Duration> {

@@ -4,7 +4,9 @@
 //! do neither; a goal is kept without power and forgotten when power goes; a fault takes the power and stays until it is cleared.
 //! Not responsible for what its shaft drives.
 
-use crate::can::wire::{Access, Command, Feedback, Impedance, MIT_MODE, Ranges, Register, Status, TIMEOUT_UNIT_US};
+use crate::can::wire::{
+    Access, Command, Feedback, Impedance, MIT_MODE, Ranges, Register, Status, TIMEOUT_UNIT_US,
+};
 use crate::port::CanFrame;
 use visuomotor_runtime::clock::{Duration, Instant};
 
@@ -68,11 +70,16 @@ impl EmulatedDrive {
 
     /// What it is told to go to, as the joint's angle, while it has power.
     pub fn goal(&self) -> Option<f64> {
-        (self.status == Status::ENABLED).then_some(self.mounted.direction * (self.goal.q + self.zero_shift) + self.mounted.zero_rad)
+        (self.status == Status::ENABLED).then_some(
+            self.mounted.direction * (self.goal.q + self.zero_shift) + self.mounted.zero_rad,
+        )
     }
 
     fn shaft(&self, (q, dq): (f64, f64)) -> (f64, f64) {
-        let Mounted { direction, zero_rad } = self.mounted;
+        let Mounted {
+            direction,
+            zero_rad,
+        } = self.mounted;
         (direction * (q - zero_rad) - self.zero_shift, direction * dq)
     }
 
@@ -94,9 +101,18 @@ impl EmulatedDrive {
     }
 
     /// Its answer to a frame that comes at `now` while the joint is at this angle and speed.
-    pub fn receive(&mut self, frame: &CanFrame, now: Instant, joint: (f64, f64)) -> Option<CanFrame> {
+    pub fn receive(
+        &mut self,
+        frame: &CanFrame,
+        now: Instant,
+        joint: (f64, f64),
+    ) -> Option<CanFrame> {
         if let Some((id, access)) = Access::decode(frame) {
-            return if id == self.id { self.access(access, joint) } else { None };
+            return if id == self.id {
+                self.access(access, joint)
+            } else {
+                None
+            };
         }
         if frame.id & 0xFF != self.id {
             return None;
@@ -110,7 +126,8 @@ impl EmulatedDrive {
             Some(Command::SetZero) => self.zero_shift += self.shaft(joint).0,
             None => {
                 let goal = Impedance::decode(frame, &self.ranges);
-                if let (Some(goal), MIT_MODE, true) = (goal, self.control_mode, frame.id == self.id) {
+                if let (Some(goal), MIT_MODE, true) = (goal, self.control_mode, frame.id == self.id)
+                {
                     self.goal = goal;
                 }
             }

@@ -30,7 +30,11 @@ struct Faults {
 impl Faults {
     /// The fault of this kind that is on at `now`, which is counted; `by` takes its number where it is one of these.
     fn on<T>(&mut self, now: Instant, by: impl Fn(LineFault) -> Option<T>) -> Option<(usize, T)> {
-        let mut all = self.scheduled.iter().enumerate().filter(|(_, s)| s.window.contains(now));
+        let mut all = self
+            .scheduled
+            .iter()
+            .enumerate()
+            .filter(|(_, s)| s.window.contains(now));
         all.find_map(|(i, s)| by(s.fault).map(|t| (i, t)))
     }
 
@@ -101,7 +105,11 @@ impl Faults {
     fn babble(&mut self) -> CanFrame {
         let id = self.babble_ids[self.rng.random_range(0..self.babble_ids.len())];
         let data = self.rng.random();
-        let len = if id < 8 { 8 } else { self.rng.random_range(0..8) };
+        let len = if id < 8 {
+            8
+        } else {
+            self.rng.random_range(0..8)
+        };
         CanFrame { id, data, len }
     }
 }
@@ -118,7 +126,10 @@ pub struct FaultsHandle(Rc<RefCell<Faults>>);
 
 impl FaultsHandle {
     pub fn schedule(&self, window: Window, fault: LineFault) {
-        self.0.borrow_mut().scheduled.push(Scheduled::new(window, fault));
+        self.0
+            .borrow_mut()
+            .scheduled
+            .push(Scheduled::new(window, fault));
     }
 
     /// How often a fault has changed something.
@@ -192,7 +203,9 @@ impl<P: CanPort> CanPort for FaultyCanPort<P> {
             }
             match self.port.receive(next)? {
                 Some(frame) => faults.came(self.port.now(), frame),
-                None if self.port.now() >= until && faults.coming.front().is_none_or(|(at, _)| *at > until) => {
+                None if self.port.now() >= until
+                    && faults.coming.front().is_none_or(|(at, _)| *at > until) =>
+                {
                     return Ok(None);
                 }
                 None => {}
