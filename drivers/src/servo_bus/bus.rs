@@ -173,6 +173,7 @@ impl<P: SerialPort> Bus<P> {
         let start = self.port.now();
         let mut samples = [None; SERVOS_MAX];
         self.parser.clear();
+        self.requests.forget_late(start);
         // Late answers to earlier requests: the line may be one that always delivers late.
         self.collect(start, None, &mut samples)?;
         let asked_at = self.port.now();

@@ -30,3 +30,13 @@ fn fault_schedules() {
     schedule::run::<ServoBench<Feetech>, N>(0..200);
     schedule::run::<ServoBench<Dynamixel>, N>(0..200);
 }
+
+#[test]
+fn long_fault_schedules_of_a_feetech_arm() {
+    schedule::run::<ServoBench<Feetech>, N>(1_000..11_000);
+}
+
+#[test]
+fn long_fault_schedules_of_a_dynamixel_arm() {
+    schedule::run::<ServoBench<Dynamixel>, N>(1_000..11_000);
+}
