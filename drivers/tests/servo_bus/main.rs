@@ -5,6 +5,8 @@
 #[path = "../allocations/mod.rs"]
 mod allocations;
 mod bench;
+mod own;
+mod pty;
 
 use bench::{Dynamixel, Feetech, N, ServoBench};
 use visuomotor_drivers::testkit::conformance::{arm, schedule};

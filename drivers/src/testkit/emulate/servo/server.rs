@@ -22,7 +22,7 @@ pub struct SerialServer<P> {
     device: ServoDevice<P>,
     master: OwnedFd,
     /// Kept open, so that the terminal outlives each of its users.
-    _user_side: OwnedFd,
+    user_side: OwnedFd,
     /// Where the terminal is, as the system named it.
     path: PathBuf,
     link: PathBuf,
@@ -55,7 +55,7 @@ impl<P: Plant> SerialServer<P> {
         Ok(Self {
             device,
             master,
-            _user_side: user_side,
+            user_side,
             path,
             link: link.to_owned(),
         })
@@ -74,6 +74,8 @@ impl<P: Plant> SerialServer<P> {
         while !stop.load(Ordering::Relaxed) {
             let now = LinuxMono::now();
             self.device.advance(now);
+            // A user that was killed while it had the terminal for itself leaves that behind; its lock is gone with it.
+            rustix::termios::ioctl_tiocnxcl(&self.user_side)?;
             self.hear()?;
             waiting = waiting.or_else(|| self.device.answer());
             while let Some((_, frame)) = waiting.filter(|(due, _)| *due <= LinuxMono::now()) {
