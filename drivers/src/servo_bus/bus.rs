@@ -109,15 +109,34 @@ pub(super) fn line_time(bytes: usize, baud: u32) -> Duration {
     Duration::from_ticks((bytes as u64 * 10 * 1_000_000_000).div_ceil(baud.into()))
 }
 
-/// How many bytes everything has that is on the line in one tick, stuffed bytes included.
+/// How many bytes everything has that is on the line in one tick, at most.
 fn bytes_of_a_tick(protocol: Protocol, servos: &[Servo]) -> usize {
-    let registers = servos.iter().map(|servo| servo.model.registers);
-    let of_servo = |(read, written): (usize, usize)| {
-        // Identifier, address and length in either request; the answer.
-        (5 + 5 + written) + protocol.answer_len(read + TAGS - 1) * 4 / 3
-    };
-    let lens = registers.map(|all| (all.feedback.len.into(), all.command.len.into()));
-    lens.map(of_servo).sum::<usize>() + 2 * 16
+    let registers = servos[0].model.registers;
+    let read_len = registers.feedback.len + TAGS as u8 - 1;
+    let read = read_frame(protocol, servos, read_len).bytes().len();
+    let block = [0; 64];
+    let block = &block[..registers.command.len.into()];
+    let items = servos
+        .iter()
+        .map(|servo| (servo.id, servo.model.registers.command.address, block));
+    let written = protocol
+        .group_write(registers.command.len, items)
+        .bytes()
+        .len();
+    let answers = servos.len() * protocol.answer_len(read_len.into());
+    let all = read + written + answers;
+    match protocol {
+        Protocol::Feetech => all,
+        // As much may be stuffed.
+        Protocol::Dynamixel => all * 4 / 3,
+    }
+}
+
+fn read_frame(protocol: Protocol, servos: &[Servo], len: u8) -> Frame {
+    let items = servos
+        .iter()
+        .map(|servo| (servo.id, servo.model.registers.feedback.address));
+    protocol.group_read(len, items)
 }
 
 impl<P: SerialPort> Bus<P> {
@@ -173,11 +192,13 @@ impl<P: SerialPort> Bus<P> {
         let start = self.port.now();
         let mut samples = [None; SERVOS_MAX];
         self.parser.clear();
+        self.requests.forget_late(start);
         // Late answers to earlier requests: the line may be one that always delivers late.
         self.collect(start, None, &mut samples)?;
         let asked_at = self.port.now();
         let tag = self.requests.request(asked_at);
-        let frame = self.read_frame(tag);
+        let len = self.servos[0].model.registers.feedback.len + tag as u8;
+        let frame = read_frame(self.protocol, &self.servos, len);
         self.send(&frame)?;
         self.collect(start + self.read_window, Some(asked_at), &mut samples)?;
         let mut answers = samples.iter_mut().zip(&mut self.servos);
@@ -189,15 +210,6 @@ impl<P: SerialPort> Bus<P> {
             servo.last = Some((sample.sampled_at, sample.ticks));
         }
         Ok(samples)
-    }
-
-    fn read_frame(&self, tag: usize) -> Frame {
-        let feedback = self.servos[0].model.registers.feedback;
-        let items = self
-            .servos
-            .iter()
-            .map(|servo| (servo.id, servo.model.registers.feedback.address));
-        self.protocol.group_read(feedback.len + tag as u8, items)
     }
 
     /// Takes what comes until every servo has answered the request of `asked_at`, at the latest until `until`.

@@ -31,12 +31,17 @@ impl Requests {
         }
     }
 
-    /// The tag of the request that is sent at `now`: one that nobody may still answer to, where there is one.
-    pub fn request(&mut self, now: Instant) -> usize {
+    /// Forgets what is too old to be answered any more.
+    pub fn forget_late(&mut self, now: Instant) {
         let is_late = |sent: Instant| now.checked_duration_since(sent) > Some(OPEN_MAX);
         for sent in self.open.iter_mut().flatten() {
             *sent = sent.filter(|sent| !is_late(*sent));
         }
+    }
+
+    /// The tag of the request that is sent at `now`: one that nobody may still answer to, where there is one.
+    pub fn request(&mut self, now: Instant) -> usize {
+        self.forget_late(now);
         let next = |k: usize| (self.last + 1 + k) % TAGS;
         let is_free = |tag: &usize| self.open[*tag].iter().all(Option::is_none);
         let tag = (0..TAGS).map(next).find(is_free).unwrap_or(next(0));

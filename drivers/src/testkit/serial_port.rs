@@ -86,7 +86,14 @@ impl<P: SerialPort> Inner<P> {
 
     fn is_unplugged(&mut self) -> bool {
         let now = self.port.now();
-        self.strikes(now, |fault| (fault == LineFault::Disconnect).then_some(1.0))
+        let is_unplugged =
+            self.strikes(now, |fault| (fault == LineFault::Disconnect).then_some(1.0));
+        if is_unplugged {
+            // What was on its way is lost. The port itself is sound: it has no error to tell.
+            self.held.clear();
+            let _ = self.port.clear();
+        }
+        is_unplugged
     }
 
     fn is_corrupted(&mut self, now: Instant) -> bool {

@@ -56,6 +56,8 @@ impl Kind for Dynamixel {
 pub struct Hand {
     joints: Inertias,
     push: Option<f64>,
+    /// What something is in the way of.
+    pub blocked: [bool; N + 1],
 }
 
 impl Plant for Hand {
@@ -73,11 +75,21 @@ impl Plant for Hand {
 
     fn step(&mut self, tau_nm: &[f64]) {
         let Some(dq) = self.push else {
-            return self.joints.step(tau_nm);
+            return self.pushed_by_drives(tau_nm);
         };
         for joint in 0..self.joints() {
             let (q, _) = self.state(joint);
             self.joints.place(joint, q + dq * self.step_s(), dq);
+        }
+    }
+}
+
+impl Hand {
+    fn pushed_by_drives(&mut self, tau_nm: &[f64]) {
+        let before: [f64; N + 1] = std::array::from_fn(|joint| self.state(joint).0);
+        self.joints.step(tau_nm);
+        for joint in (0..=N).filter(|&joint| self.blocked[joint]) {
+            self.joints.place(joint, before[joint], 0.0);
         }
     }
 }
@@ -164,6 +176,7 @@ impl<K: Kind> Bench<N> for ServoBench<K> {
         let plant = Hand {
             joints: Inertias::at(&q, 0.005, 0.15, 1e-3),
             push: None,
+            blocked: [false; N + 1],
         };
         let config = config::<K>();
         let device = ServoDevice::new(&specs, plant, config.baud, START);

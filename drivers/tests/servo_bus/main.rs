@@ -5,6 +5,8 @@
 #[path = "../allocations/mod.rs"]
 mod allocations;
 mod bench;
+mod own;
+mod pty;
 
 use bench::{Dynamixel, Feetech, N, ServoBench};
 use visuomotor_drivers::testkit::conformance::{arm, schedule};
@@ -29,4 +31,14 @@ fn reading_and_writing_do_not_allocate() {
 fn fault_schedules() {
     schedule::run::<ServoBench<Feetech>, N>(0..200);
     schedule::run::<ServoBench<Dynamixel>, N>(0..200);
+}
+
+#[test]
+fn long_fault_schedules_of_a_feetech_arm() {
+    schedule::run::<ServoBench<Feetech>, N>(1_000..11_000);
+}
+
+#[test]
+fn long_fault_schedules_of_a_dynamixel_arm() {
+    schedule::run::<ServoBench<Dynamixel>, N>(1_000..11_000);
 }

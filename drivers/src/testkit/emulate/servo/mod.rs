@@ -8,8 +8,10 @@ mod bus;
 mod drive;
 mod link;
 mod registers;
+mod server;
 
 pub use bus::{ServoDevice, ServoSpec, line_time};
 pub use drive::{Mounting, OVERHEATED, OVERLOADED, Servo};
 pub use link::SerialLink;
 pub use registers::{Memory, Refusal};
+pub use server::SerialServer;
