@@ -6,9 +6,9 @@
 #[cfg(feature = "can")]
 pub mod can;
 pub mod outstanding;
-pub mod port;
 #[cfg(feature = "picture")]
 pub mod picture;
+pub mod port;
 #[cfg(feature = "replay")]
 pub mod replay_camera;
 #[cfg(feature = "servo-bus")]

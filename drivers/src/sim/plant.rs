@@ -11,9 +11,10 @@ use crate::testkit::emulate::Plant;
 use visuomotor_runtime::clock::Instant;
 
 /// A robot that torques drive. Its time is that of its steps: the emulator takes one whenever so much of its own time has
-/// passed.
+/// passed. Until a drive pulls for the first time, a hand holds the arm: it would fall before its drives have power.
 pub struct SimPlant {
     stage: Stage,
+    held: bool,
 }
 
 impl SimPlant {
@@ -29,7 +30,7 @@ impl SimPlant {
                 reason,
             });
         }
-        let mut plant = Self { stage };
+        let mut plant = Self { stage, held: true };
         plant.stage.publish();
         Ok(plant)
     }
@@ -45,6 +46,7 @@ impl SimPlant {
     /// Starts again in another world at time `now`, with that world's arm pose. For simulated time: it locks.
     pub fn replace(&mut self, world: Box<World>, now: Instant) -> Box<World> {
         let last = self.stage.replace(world, now);
+        self.held = true;
         self.stage.publish();
         last
     }
@@ -52,6 +54,7 @@ impl SimPlant {
     /// Starts again in the same world at time `now`.
     pub fn restart(&mut self, now: Instant) {
         self.stage.world.start(now);
+        self.held = true;
         self.stage.publish();
     }
 }
@@ -72,8 +75,13 @@ impl Plant for SimPlant {
 
     fn step(&mut self, tau_nm: &[f64]) {
         self.stage.take_next();
-        self.stage.world.apply_torques(tau_nm);
-        self.stage.world.step();
+        self.held &= tau_nm.iter().all(|&tau| tau == 0.0);
+        if self.held {
+            self.stage.world.wait();
+        } else {
+            self.stage.world.apply_torques(tau_nm);
+            self.stage.world.step();
+        }
         self.stage.publish();
     }
 }

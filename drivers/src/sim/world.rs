@@ -170,6 +170,12 @@ impl World {
         self.take_snapshot();
     }
 
+    /// One step of time in which nothing moves.
+    pub(super) fn wait(&mut self) {
+        self.steps += 1;
+        self.take_snapshot();
+    }
+
     /// How long a step of the physics lasts, s.
     pub fn step_s(&self) -> f64 {
         self.step.as_ticks() as f64 * 1e-9
