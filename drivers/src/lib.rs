@@ -7,6 +7,8 @@
 pub mod can;
 pub mod outstanding;
 pub mod port;
+#[cfg(feature = "servo-bus")]
+pub mod servo_bus;
 #[cfg(feature = "sim")]
 pub mod sim;
 pub mod testkit;

@@ -490,8 +490,8 @@ fn allocations<B: Bench<N>, const N: usize>(
         arm.tick();
         let command = arm.commands.next(0.2, Fingers::Open)?;
         let (now, driver) = (arm.bench.now(), &mut arm.driver.0);
-        calls[0] += count(&mut || drop(driver.read(now)));
-        calls[1] += count(&mut || drop(driver.write(&command)));
+        calls[0] += count(&mut || _ = driver.read(now));
+        calls[1] += count(&mut || _ = driver.write(&command));
         if tick % 10 == 9 {
             calls[2] += count(&mut || driver.stop(StopCategory::One));
         }

@@ -6,5 +6,7 @@
 #[cfg(feature = "can")]
 pub mod can;
 mod plant;
+#[cfg(feature = "servo-bus")]
+pub mod servo;
 
 pub use plant::{Inertias, Plant};
