@@ -43,6 +43,8 @@ pub(super) struct Drive {
     /// The newest request that it is known to have heard.
     pub heard: Instant,
     pub status: Status,
+    /// Answers without a request: somebody else uses its identifiers, or they came too late.
+    pub unasked: u32,
     /// Of its MOSFETs and of its coil, °C.
     pub warmth: (u8, u8),
     pub malformed: bool,
@@ -72,6 +74,7 @@ impl Drive {
             sample: None,
             heard: Instant::from_ticks(0),
             status: Status::DISABLED,
+            unasked: 0,
             warmth: (0, 0),
             malformed: false,
             open: Outstanding::default(),
@@ -122,7 +125,11 @@ impl Drive {
         if is_last {
             return;
         }
-        if let (Some(asked_at), None) = (self.open.answer(), self.lost_track) {
+        let Some(asked_at) = self.open.answer() else {
+            self.unasked += 1;
+            return;
+        };
+        if self.lost_track.is_none() {
             self.sample = Some(Sample { asked_at, feedback });
             self.heard = asked_at;
             self.status = feedback.status;

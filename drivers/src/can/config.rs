@@ -124,6 +124,12 @@ impl Actuator {
 }
 
 impl CanConfig {
+    /// What the drives answer on: all that the driver's port has to hear.
+    pub fn master_ids(&self) -> Vec<u16> {
+        let joints = self.joint.iter().map(|joint| joint.master_id);
+        joints.chain([self.gripper.master_id]).collect()
+    }
+
     /// The first thing that cannot be, in words.
     pub fn check(&self, limits: &[JointLimit]) -> Result<(), String> {
         if self.joint.len() != limits.len() {

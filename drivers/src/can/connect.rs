@@ -85,6 +85,12 @@ impl<P: CanPort, const N: usize> CanArm<P, N> {
             interface,
             watchdog_ms: config.watchdog_ms,
         };
+        // What is still on its way belongs to somebody before us.
+        let quiet = connected.body.bus.port.now() + WAIT;
+        let _ = connected.body.bus.wait(quiet, |_| false);
+        for drive in &mut connected.body.bus.drives {
+            drive.unasked = 0;
+        }
         for i in 0..=N {
             connected.check_drive(i)?;
         }
@@ -183,6 +189,15 @@ impl<P: CanPort, const N: usize> ConnectedCanArm<P, N> {
                 "find the cause, then take the arm's power away and give it back",
             ));
         }
+        let until = self.body.bus.port.now() + WAIT;
+        let _ = self.body.bus.wait(until, |_| false);
+        if self.body.bus.drives[i].unasked > 0 {
+            return Err(self.error(
+                i,
+                "answers twice: another node uses the same identifiers, and would obey the same commands",
+                "connect the drives one by one and give each its own CAN id and master id",
+            ));
+        }
         let ranges = self.body.bus.drives[i].ranges;
         let limits = [
             (Register::PositionMax, "PMAX", "p_max_rad", ranges.p_max_rad),
@@ -202,7 +217,8 @@ impl<P: CanPort, const N: usize> ConnectedCanArm<P, N> {
                 },
             )?;
             let value = f64::from(f32::from_le_bytes(value));
-            if !((value - expected).abs() <= SAME * expected) {
+            let is_same = (value - expected).abs() <= SAME * expected;
+            if !is_same {
                 return Err(self.error(
                     i,
                     format!("its {name} is {value}, and the launch file says {expected}: every number would be scaled wrongly"),

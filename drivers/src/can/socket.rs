@@ -1,18 +1,15 @@
 //! A real CAN bus: a raw socket of Linux's SocketCAN.
 //!
 //! Responsible for waiting to the nanosecond, for taking only the frames of this arm's drives, and for knowing when the controller
-//! has left the bus. The `socketcan` crate makes the socket; `ppoll` waits, because its own waiting knows milliseconds only. Not responsible for
-//! bit rates: `ip link` sets them, as root, before anything starts.
+//! has left the bus. The `socketcan` crate makes the socket; rustix waits, because the crate's own waiting knows milliseconds
+//! only. Not responsible for bit rates: `ip link` sets them, as root, before anything starts.
 
 use crate::port::{CanFrame, CanPort, PortError};
-use nix::errno::Errno;
-use nix::libc;
-use nix::poll::{PollFd, PollFlags, ppoll};
-use nix::sys::time::TimeSpec;
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::io::Errno;
 use socketcan::{CanFilter, CanSocket, EmbeddedFrame, Frame, Socket, SocketOptions, StandardId};
 use std::fs;
 use std::io;
-use std::os::fd::AsFd;
 use visuomotor_runtime::arm::BringUpError;
 use visuomotor_runtime::clock::Instant;
 use visuomotor_runtime::clock::linux::LinuxMono;
@@ -113,7 +110,7 @@ impl SocketCan {
                 self.errors.controller += is(libc::CAN_ERR_CRTL);
                 let is_off = is(libc::CAN_ERR_BUSOFF) == 1;
                 return if is_off {
-                    Err(Errno::ENETDOWN.into())
+                    Err(Errno::NETDOWN.into())
                 } else {
                     Ok(None)
                 };
@@ -176,16 +173,16 @@ impl CanPort for SocketCan {
             if left == 0 {
                 return Ok(None);
             }
-            let timeout = TimeSpec::new(
-                (left / NS_PER_S) as libc::time_t,
-                (left % NS_PER_S) as libc::c_long,
-            );
-            let mut wanted = [PollFd::new(self.socket.as_fd(), PollFlags::POLLIN)];
-            match ppoll(&mut wanted, Some(timeout), None) {
-                Ok(_) | Err(Errno::EINTR) => {}
+            let timeout = Timespec {
+                tv_sec: (left / NS_PER_S) as i64,
+                tv_nsec: (left % NS_PER_S) as _,
+            };
+            let mut wanted = [PollFd::new(&self.socket, PollFlags::IN)];
+            match poll(&mut wanted, Some(&timeout)) {
+                Ok(_) | Err(Errno::INTR) => {}
                 Err(errno) => {
                     return Err(PortError::System {
-                        errno: errno as i32,
+                        errno: errno.raw_os_error(),
                     });
                 }
             }

@@ -396,6 +396,10 @@ fn an_arm_that_is_not_what_the_launch_file_says_is_refused_with_a_remedy() {
         &["drive 2", "under power already"],
     );
     has(
+        refusal(&|drives, _| (drives.drives[4].id, drives.drives[4].master_id) = (2, 0x12)),
+        &["drive 2", "answers twice", "its own CAN id"],
+    );
+    has(
         refusal(&|_, config| config.watchdog_ms = 5),
         &["watchdog_ms = 5", "launch file"],
     );
@@ -432,7 +436,7 @@ fn an_arm_that_is_not_what_the_launch_file_says_is_refused_with_a_remedy() {
         &["gripper"],
     );
     has(
-        refusal(&|_, config| drop(config.joint.pop())),
+        refusal(&|_, config| config.joint.truncate(6)),
         &["6 joints for an arm of 7"],
     );
 }

@@ -223,8 +223,7 @@ const TOP_LEVEL: [&str; 14] = [
 ];
 
 /// Where `unsafe` may stand, by the beginning of the path.
-const UNSAFE: [&str; 9] = [
-const UNSAFE: [&str; 11] = [
+const UNSAFE: [&str; 13] = [
     "runtime/src/clock/",
     "runtime/src/realtime/system.rs",
     // Watches the allocator, which nothing safe can.

@@ -134,9 +134,7 @@ impl Bench<JOINTS> for CanBench {
         };
         let start = Instant::from_ticks(1_000_000_000);
         let link = CanLink::new(CanDrives::new(&config, plant, start), start);
-        let masters = config.joint.iter().map(|joint| joint.master_id);
-        let babble = masters.chain([0, 0, 0]).collect();
-        let port = FaultyCanPort::new(link.clone(), babble, rng.random());
+        let port = FaultyCanPort::new(link.clone(), &config.master_ids(), rng.random());
         Self {
             config,
             link,
