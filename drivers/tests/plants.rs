@@ -457,3 +457,47 @@ fn torques_of_the_so101_lift_most_objects() {
     let dropped = dropped(|| SO101, 20);
     assert!(dropped.len() <= 4, "{dropped:?}");
 }
+
+/// Wherever a goal may lie, with every angle that it may have, the tool gets there and points straight down.
+fn all_goals_are_reached<const N: usize>(robot: Robot<N>) {
+    let launch: Launch = toml::from_str(robot.launch).unwrap();
+    let chain = Chain::<N>::from_urdf(robot.urdf, "base_link", "tcp").unwrap();
+    let limits = Limits::new(&chain, &launch.limits)
+        .unwrap()
+        .of_chain(&chain);
+    let home: [f64; N] = launch.robot.home_rad.try_into().unwrap();
+    let Task {
+        origin_in_base_m: [x, y, z],
+        goal_low_m: low,
+        goal_high_m: high,
+        goal_yaw_max_rad: turn,
+        ..
+    } = launch.task;
+    let task = Isometry3::translation(x, y, z);
+    let mut rng = Xoshiro256PlusPlus::seed_from_u64(1);
+    let home_m = chain.tip_position(&home.into()) - task.translation.vector;
+    for axis in 0..3 {
+        assert!((low[axis]..=high[axis]).contains(&home_m[axis]), "{home_m}");
+    }
+    for _ in 0..500 {
+        let tool = TcpPose {
+            position_m: Vector3::from_fn(|axis, _| rng.random_range(low[axis]..=high[axis])),
+            yaw_rad: rng.random_range(-turn..=turn),
+        };
+        let goal = pose::tool_pose(&task, &tool);
+        let found = ik::solve_pose(&chain, &goal, &home.into(), &limits, &mut rng, 50);
+        let found = found.unwrap_or_else(|error| panic!("{tool:?}: {error}"));
+        let turned = (goal.inverse() * chain.fk(&found.q)).rotation.angle();
+        assert!(turned < 1e-3, "{tool:?}: {turned} rad off");
+    }
+}
+
+#[test]
+fn the_can_arm_reaches_every_goal_of_its_task() {
+    all_goals_are_reached(CAN_ARM);
+}
+
+#[test]
+fn the_so101_reaches_every_goal_of_its_task() {
+    all_goals_are_reached(SO101);
+}
