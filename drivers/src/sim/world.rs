@@ -170,8 +170,13 @@ impl World {
         self.take_snapshot();
     }
 
-    /// One step of time in which nothing moves.
-    pub(super) fn wait(&mut self) {
+    /// One step in which the arm stays where it is, whatever pulls at it.
+    pub(super) fn step_propped(&mut self) {
+        let (arm, mut pose) = (..self.robot().dofs(), [0.0; DOFS_MAX]);
+        pose[arm].copy_from_slice(&self.data.qpos()[arm]);
+        self.data.step();
+        self.data.qpos_mut()[arm].copy_from_slice(&pose[arm]);
+        self.data.qvel_mut()[arm].fill(0.0);
         self.steps += 1;
         self.take_snapshot();
     }
