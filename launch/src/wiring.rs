@@ -8,7 +8,7 @@ mod robot;
 
 #[cfg(feature = "sim")]
 pub use emulated::SimulatedArm;
-pub use robot::{Parts, parts};
+pub use robot::{Parts, connect, parts};
 
 use crate::config::Launch;
 use crate::source::InputError;

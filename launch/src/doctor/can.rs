@@ -105,7 +105,12 @@ mod tests {
             }
             (link(&root, "can0"), queue(&root, "can0"))
         };
-        assert!(with("1\n", "0x1003\n", "10\n").0.detail.contains("no CAN bus"));
+        assert!(
+            with("1\n", "0x1003\n", "10\n")
+                .0
+                .detail
+                .contains("no CAN bus")
+        );
         let (down, few) = with("280\n", "0x40080\n", "10\n");
         assert!(!down.ok && down.remedy.contains("bitrate"), "{down}");
         assert!(!few.ok && !few.required);

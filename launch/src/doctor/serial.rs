@@ -68,9 +68,16 @@ pub fn asleep(name: &'static str, usb: &UsbDevice, node: &str) -> Check {
 fn latency_timer(root: &Path, name: &str) -> Option<Check> {
     const NAME: &str = "arm_latency";
     let file = format!("sys/class/tty/{name}/device/latency_timer");
-    let ms: u32 = fs::read_to_string(root.join(&file)).ok()?.trim().parse().ok()?;
+    let ms: u32 = fs::read_to_string(root.join(&file))
+        .ok()?
+        .trim()
+        .parse()
+        .ok()?;
     let check = match ms {
-        0 | 1 => Check::good(NAME, format!("the adapter passes answers on within {ms} ms")),
+        0 | 1 => Check::good(
+            NAME,
+            format!("the adapter passes answers on within {ms} ms"),
+        ),
         _ => Check::failed(
             NAME,
             format!("the adapter holds answers back for up to {ms} ms"),
