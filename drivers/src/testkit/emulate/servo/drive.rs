@@ -294,6 +294,7 @@ impl Servo {
     pub fn lose_power(&mut self) {
         self.memory.lose_power();
         (self.errors, self.overload_s) = (0, 0.0);
+        self.measure();
     }
 
     /// The joint is here now.
