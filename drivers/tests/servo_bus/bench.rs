@@ -242,6 +242,15 @@ impl<K: Kind> Bench<N> for ServoBench<K> {
         Some(Duration::from_ticks(u64::from(ms) * 1_000_000))
     }
 
+    fn stopped_by_watchdog(&self) -> bool {
+        let mut device = self.link.device();
+        (0..=N).all(|i| {
+            let memory = &device.servo(i).memory;
+            let register = memory.model.registers.bus_watchdog;
+            register.is_some_and(|register| memory.get(&register) == -1)
+        })
+    }
+
     fn break_drive(&mut self, joint: usize) {
         self.link.device().servo(joint).overheat();
     }

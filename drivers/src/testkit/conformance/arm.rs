@@ -386,9 +386,18 @@ pub fn watchdog_stops_the_drives<B: Bench<N>, const N: usize>(seed: u64) -> Outc
         mut bench, driver, ..
     } = arm;
     drop(driver);
+    ensure(!bench.stopped_by_watchdog(), || {
+        "the watchdog stops drives that are spoken to".to_owned()
+    })?;
     let moving_from = bench.truth(bench.now());
     // What turns needs a moment to come to rest after its drive has stopped.
     bench.advance(bench.now() + watchdog + MS * 100);
+    ensure(bench.stopped_by_watchdog(), || {
+        format!(
+            "no watchdog has stopped anything {} after the driver vanished",
+            watchdog + MS * 100
+        )
+    })?;
     let (goals, before) = (bench.goals(), bench.truth(bench.now()));
     bench.advance(bench.now() + MS * 100);
     let (goals_after, after) = (bench.goals(), bench.truth(bench.now()));
