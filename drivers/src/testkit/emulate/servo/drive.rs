@@ -303,7 +303,8 @@ impl Servo {
         self.measure();
     }
 
-    fn measure(&mut self) {
+    /// Its registers show how things are.
+    pub fn measure(&mut self) {
         let (model, sign) = (self.memory.model, self.mounting.direction.sign());
         let feedback = self.registers().feedback;
         let show = |value: f64| value.round() as i32;
