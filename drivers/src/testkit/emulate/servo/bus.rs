@@ -15,6 +15,8 @@ use visuomotor_runtime::clock::{Duration, Instant};
 
 /// Between an instruction's end and its answer, beside the return delay.
 const THINKING: Duration = Duration::from_ticks(30_000);
+/// Longer than any pause within a packet.
+const SILENCE: Duration = Duration::from_ticks(1_000_000);
 const RETURN_DELAY_UNIT: Duration = Duration::from_ticks(2_000);
 /// Answers that nobody takes are forgotten, the oldest first.
 const ANSWERS_MAX: usize = 32;
@@ -40,6 +42,7 @@ pub struct ServoDevice<P> {
     stepped: Instant,
     step: Duration,
     heard: Instant,
+    last_byte: Instant,
     /// Until when somebody sends.
     busy_until: Instant,
     answers: VecDeque<(Instant, Frame)>,
@@ -82,6 +85,7 @@ impl<P: Plant> ServoDevice<P> {
             now,
             stepped: now,
             heard: now,
+            last_byte: now,
             busy_until: now,
             answers: VecDeque::with_capacity(ANSWERS_MAX),
             history: vec![(now, [0.0; SERVOS_MAX]); HISTORY],
@@ -213,6 +217,13 @@ impl<P: Plant> ServoDevice<P> {
     pub fn receive(&mut self, bytes: &[u8], at: Instant) {
         self.advance(at);
         self.busy_until = self.busy_until.max(at);
+        // A packet that stops in its middle is forgotten: it does not go on with the next one.
+        let begun = at.checked_sub_duration(line_time(bytes.len(), self.baud));
+        let silence = begun.and_then(|begun| begun.checked_duration_since(self.last_byte));
+        if silence > Some(SILENCE) {
+            self.parser.clear();
+        }
+        self.last_byte = at;
         self.parser.feed(bytes);
         while let Some(packet) = self.parser.next_packet() {
             self.heard = self.now;
