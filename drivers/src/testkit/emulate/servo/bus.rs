@@ -6,6 +6,7 @@
 use super::drive::{Mounting, Servo};
 use super::registers::Refusal;
 use crate::servo_bus::SERVOS_MAX;
+use crate::servo_bus::calibration::{Calibration, Direction};
 use crate::servo_bus::tables::Model;
 use crate::servo_bus::wire::{BROADCAST, Frame, Instruction, PARAMS_MAX, Packet, Parser, Protocol};
 use crate::testkit::emulate::Plant;
@@ -14,6 +15,8 @@ use visuomotor_runtime::clock::{Duration, Instant};
 
 /// Between an instruction's end and its answer, beside the return delay.
 const THINKING: Duration = Duration::from_ticks(30_000);
+/// Longer than any pause within a packet.
+const SILENCE: Duration = Duration::from_ticks(1_000_000);
 const RETURN_DELAY_UNIT: Duration = Duration::from_ticks(2_000);
 /// Answers that nobody takes are forgotten, the oldest first.
 const ANSWERS_MAX: usize = 32;
@@ -39,6 +42,7 @@ pub struct ServoDevice<P> {
     stepped: Instant,
     step: Duration,
     heard: Instant,
+    last_byte: Instant,
     /// Until when somebody sends.
     busy_until: Instant,
     answers: VecDeque<(Instant, Frame)>,
@@ -81,12 +85,70 @@ impl<P: Plant> ServoDevice<P> {
             now,
             stepped: now,
             heard: now,
+            last_byte: now,
             busy_until: now,
             answers: VecDeque::with_capacity(ANSWERS_MAX),
             history: vec![(now, [0.0; SERVOS_MAX]); HISTORY],
             steps: 0,
         };
         device.history = vec![(now, device.joints()); HISTORY];
+        device
+    }
+
+    /// The servos of the arm that this is the calibration of. The gripper's joint is at 0 rad where it is closed, and opens
+    /// towards positive ones.
+    ///
+    /// # Panics
+    /// As [`ServoDevice::new`].
+    pub fn calibrated(calibration: &Calibration, plant: P, baud: u32, now: Instant) -> Self {
+        let gripper = &calibration.gripper;
+        let [closed, open] = gripper.ends_ticks();
+        let opening = if open > closed {
+            Direction::Forward
+        } else {
+            Direction::Reverse
+        };
+        let joints = calibration.joints.iter();
+        let joints = joints.map(|j| {
+            (
+                j.id,
+                j.model,
+                j.homing_offset_ticks,
+                j.zero_ticks,
+                j.direction,
+            )
+        });
+        let last = (
+            gripper.id,
+            gripper.model,
+            gripper.homing_offset_ticks,
+            closed,
+            opening,
+        );
+        let all: Vec<_> = joints.chain([last]).collect();
+        let spec =
+            |&(id, model, offset, zero, direction): &(u8, &'static Model, i32, i32, Direction)| {
+                ServoSpec {
+                    id,
+                    model,
+                    mounting: Mounting {
+                        zero_ticks: match model.protocol {
+                            Protocol::Feetech => zero + offset,
+                            Protocol::Dynamixel => zero - offset,
+                        },
+                        direction,
+                        ..Mounting::centred(model)
+                    },
+                }
+            };
+        let specs: Vec<ServoSpec> = all.iter().map(spec).collect();
+        let mut device = Self::new(&specs, plant, baud, now);
+        for (servo, (_, model, offset, ..)) in device.servos.iter_mut().zip(&all) {
+            servo
+                .memory
+                .set_lasting(&model.registers.homing_offset, *offset);
+            servo.measure();
+        }
         device
     }
 
@@ -155,6 +217,13 @@ impl<P: Plant> ServoDevice<P> {
     pub fn receive(&mut self, bytes: &[u8], at: Instant) {
         self.advance(at);
         self.busy_until = self.busy_until.max(at);
+        // A packet that stops in its middle is forgotten: it does not go on with the next one.
+        let begun = at.checked_sub_duration(line_time(bytes.len(), self.baud));
+        let silence = begun.and_then(|begun| begun.checked_duration_since(self.last_byte));
+        if silence > Some(SILENCE) {
+            self.parser.clear();
+        }
+        self.last_byte = at;
         self.parser.feed(bytes);
         while let Some(packet) = self.parser.next_packet() {
             self.heard = self.now;
