@@ -1,3 +1,5 @@
+//! The wire format against the manual's own frames, and against any bytes.
+
 use super::*;
 use proptest::prelude::*;
 
