@@ -182,8 +182,7 @@ impl<P: SerialPort, const N: usize> ServoArm<P, N> {
     /// of which one joint goes slack falls in ways that nobody foresees. The gripper's is how it holds something: it goes on with
     /// less torque until the fingers are told something else.
     fn notice_stalls(&mut self, samples: &Samples) {
-        for i in 0..self.inner.bus.servos.len() {
-            let servo = &self.inner.bus.servos[i];
+        for (i, servo) in self.inner.bus.servos.iter().enumerate() {
             let Some(sample) = samples[i] else { continue };
             let torque = f64::from(sample.load) * servo.model.load_unit_nm;
             let most = f64::from(self.inner.limits[i].torque) * servo.model.limit_unit_nm;

@@ -296,10 +296,10 @@ pub(super) fn connect<P: SerialPort, const N: usize>(
     for i in 0..count {
         connected.step(i).compare()?;
     }
-    for i in 0..count {
+    for (i, limits) in limits.iter().enumerate().take(count) {
         let mut step = connected.step(i);
         step.release(config.release_at_start)?;
-        step.set_up(&limits[i])?;
+        step.set_up(limits)?;
     }
     let samples = connected.sample()?;
     for (i, ticks) in samples.into_iter().take(count).enumerate() {

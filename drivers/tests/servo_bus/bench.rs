@@ -10,7 +10,7 @@ use visuomotor_drivers::servo_bus::calibration::{
 use visuomotor_drivers::servo_bus::tables::Model;
 use visuomotor_drivers::servo_bus::{ServoBus, ServoBusConfig};
 use visuomotor_drivers::testkit::conformance::{Bench, LineFault};
-use visuomotor_drivers::testkit::emulate::servo::{Mounting, SerialLink, ServoDevice, ServoSpec};
+use visuomotor_drivers::testkit::emulate::servo::{SerialLink, ServoDevice};
 use visuomotor_drivers::testkit::emulate::{Inertias, Plant};
 use visuomotor_drivers::testkit::{FaultySerialPort, Window};
 use visuomotor_runtime::arm::BringUpError;
@@ -112,41 +112,33 @@ pub fn config<K: Kind>() -> ServoBusConfig {
 }
 
 /// Servos that are mounted somehow.
-fn mounted<K: Kind>(rng: &mut Xoshiro256PlusPlus) -> (Calibration, Vec<Mounting>) {
+fn mounted<K: Kind>(rng: &mut Xoshiro256PlusPlus) -> Calibration {
     let models = K::MODELS.map(|name| Model::named(name).unwrap());
-    let mut mountings = Vec::new();
     let mut joint = |i: usize| {
         let zero_ticks = rng.random_range(1700..2400);
-        let direction = if rng.random() {
-            Direction::Forward
-        } else {
-            Direction::Reverse
-        };
-        mountings.push(Mounting {
-            zero_ticks,
-            direction,
-            ..Mounting::centred(models[i])
-        });
         JointCalibration {
             name: format!("joint{i}"),
             id: i as u8 + 1,
             model: models[i],
-            homing_offset_ticks: 0,
+            homing_offset_ticks: rng.random_range(-1500..1500),
             zero_ticks,
-            direction,
+            direction: if rng.random() {
+                Direction::Forward
+            } else {
+                Direction::Reverse
+            },
             range_ticks: [zero_ticks - 1500, zero_ticks + 1500],
         }
     };
     let joints = (0..N).map(&mut joint).collect();
-    mountings.push(Mounting::centred(models[N]));
     let gripper = GripperCalibration {
         name: "gripper".to_owned(),
         id: N as u8 + 1,
         model: models[N],
-        homing_offset_ticks: 0,
+        homing_offset_ticks: rng.random_range(-1500..1500),
         aperture: vec![(1500, 0.0), (2600, 0.08)],
     };
-    (Calibration { joints, gripper }, mountings)
+    Calibration { joints, gripper }
 }
 
 impl<K: Kind> ServoBench<K> {
@@ -160,26 +152,17 @@ impl<K: Kind> Bench<N> for ServoBench<K> {
 
     fn new(seed: u64) -> Self {
         let mut rng = Xoshiro256PlusPlus::seed_from_u64(seed);
-        let (calibration, mountings) = mounted::<K>(&mut rng);
-        let ids = calibration
-            .joints
-            .iter()
-            .map(|joint| (joint.id, joint.model));
-        let ids = ids.chain([(calibration.gripper.id, calibration.gripper.model)]);
-        let spec = |((id, model), mounting)| ServoSpec {
-            id,
-            model,
-            mounting,
-        };
-        let specs: Vec<ServoSpec> = ids.zip(mountings).map(spec).collect();
-        let q: Vec<f64> = (0..=N).map(|_| rng.random_range(-0.5..0.5)).collect();
+        let calibration = mounted::<K>(&mut rng);
+        let mut q = [0.0; N + 1].map(|_: f64| rng.random_range(-0.5..0.5));
+        // Neither closed nor wide open.
+        q[N] += 0.8;
         let plant = Hand {
             joints: Inertias::at(&q, 0.005, 0.15, 1e-3),
             push: None,
             blocked: [false; N + 1],
         };
         let config = config::<K>();
-        let device = ServoDevice::new(&specs, plant, config.baud, START);
+        let device = ServoDevice::calibrated(&calibration, plant, config.baud, START);
         let link = SerialLink::new(device, START);
         Self {
             port: FaultySerialPort::new(link.clone(), rng.random()),
@@ -240,6 +223,15 @@ impl<K: Kind> Bench<N> for ServoBench<K> {
     fn watchdog(&self) -> Option<Duration> {
         let ms = self.config.watchdog_ms?;
         Some(Duration::from_ticks(u64::from(ms) * 1_000_000))
+    }
+
+    fn stopped_by_watchdog(&self) -> bool {
+        let mut device = self.link.device();
+        (0..=N).all(|i| {
+            let memory = &device.servo(i).memory;
+            let register = memory.model.registers.bus_watchdog;
+            register.is_some_and(|register| memory.get(&register) == -1)
+        })
     }
 
     fn break_drive(&mut self, joint: usize) {

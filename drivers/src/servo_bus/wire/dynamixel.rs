@@ -3,7 +3,7 @@
 //! Where code and parameters contain the header's `FF FF FD`, another `FD` is stuffed behind it. Not responsible for what
 //! instructions mean.
 
-use super::parser::{Found, Lookup};
+use super::parser::{Found, Lookup, Miss};
 use super::{BROADCAST, Frame, ID_MAX, Packet};
 
 const HEADER: [u8; 4] = [0xFF, 0xFF, 0xFD, 0x00];
@@ -69,22 +69,22 @@ pub fn decode(bytes: &[u8], params_max: usize) -> Lookup {
         .get(4)
         .is_none_or(|&id| id <= ID_MAX || id == BROADCAST);
     if !agrees || !id_is_legal {
-        return Lookup::Nothing;
+        return Err(Miss::Nothing);
     }
     let Some(&[low, high]) = bytes.get(5..7) else {
-        return Lookup::More;
+        return Err(Miss::More);
     };
     let len = usize::from(u16::from_le_bytes([low, high]));
     // Code, error and check, and as much as stuffing may add.
     if !(3..=params_max + params_max / 3 + 4).contains(&len) {
-        return Lookup::Nothing;
+        return Err(Miss::Nothing);
     }
     let Some(all) = bytes.get(..len + 7) else {
-        return Lookup::More;
+        return Err(Miss::More);
     };
     let (checked, crc) = all.split_at(all.len() - 2);
     if crc16(checked).to_le_bytes() != crc {
-        return Lookup::Nothing;
+        return Err(Miss::Nothing);
     }
     let mut packet = Packet::new(checked[4], checked[7]);
     let mut last = [0, 0, checked[7]];
@@ -92,16 +92,16 @@ pub fn decode(bytes: &[u8], params_max: usize) -> Lookup {
         if last == STUFFED {
             // Stuffed by the sender; anything else here no sender makes.
             if byte != 0xFD {
-                return Lookup::Nothing;
+                return Err(Miss::Nothing);
             }
             last = [0; 3];
             continue;
         }
         last = [last[1], last[2], byte];
         if !packet.push(byte) {
-            return Lookup::Nothing;
+            return Err(Miss::Nothing);
         }
     }
     let used = len + 7;
-    Lookup::Found(Found { packet, used })
+    Ok(Found { packet, used })
 }

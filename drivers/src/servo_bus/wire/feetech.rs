@@ -2,7 +2,7 @@
 //!
 //! The sum is the complement of all bytes between header and sum. Not responsible for what instructions mean.
 
-use super::parser::{Found, Lookup};
+use super::parser::{Found, Lookup, Miss};
 use super::{BROADCAST, Frame, ID_MAX, Packet};
 
 const HEADER: [u8; 2] = [0xFF, 0xFF];
@@ -34,27 +34,27 @@ pub fn decode(bytes: &[u8], params_max: usize) -> Lookup {
         .get(2)
         .is_none_or(|&id| id <= ID_MAX || id == BROADCAST);
     if !agrees || !id_is_legal {
-        return Lookup::Nothing;
+        return Err(Miss::Nothing);
     }
     let Some(len) = bytes.get(3).map(|&len| usize::from(len)) else {
-        return Lookup::More;
+        return Err(Miss::More);
     };
     if !(2..=params_max + 2).contains(&len) {
-        return Lookup::Nothing;
+        return Err(Miss::Nothing);
     }
     let Some(body) = bytes.get(2..len + 4) else {
-        return Lookup::More;
+        return Err(Miss::More);
     };
     let (checked, found) = body.split_at(body.len() - 1);
     if sum(checked) != found[0] {
-        return Lookup::Nothing;
+        return Err(Miss::Nothing);
     }
     let mut packet = Packet::new(checked[0], checked[2]);
     let fits = checked[3..].iter().all(|&byte| packet.push(byte));
     let used = len + 4;
     if fits {
-        Lookup::Found(Found { packet, used })
+        Ok(Found { packet, used })
     } else {
-        Lookup::Nothing
+        Err(Miss::Nothing)
     }
 }

@@ -14,13 +14,14 @@ pub(super) struct Found {
     pub used: usize,
 }
 
-/// What some bytes begin with.
-pub(super) enum Lookup {
+/// Why some bytes do not begin with a packet.
+pub(super) enum Miss {
     Nothing,
-    /// It may be a packet; there are too few bytes to say.
+    /// It may be one; there are too few bytes to say.
     More,
-    Found(Found),
 }
+
+pub(super) type Lookup = Result<Found, Miss>;
 
 #[derive(Clone, Debug)]
 pub struct Parser {
@@ -88,13 +89,13 @@ impl Parser {
         };
         for start in 0..self.len {
             match decode(&self.bytes[start..self.len], self.params_max) {
-                Lookup::Nothing => {}
-                Lookup::More => {
+                Err(Miss::Nothing) => {}
+                Err(Miss::More) => {
                     self.forget(start);
                     return None;
                 }
-                Lookup::Found(Found { used, .. }) if self.has_head_inside(start, used) => {}
-                Lookup::Found(Found { packet, used }) => {
+                Ok(Found { used, .. }) if self.has_head_inside(start, used) => {}
+                Ok(Found { packet, used }) => {
                     self.forget(start + used);
                     return Some(packet);
                 }

@@ -6,6 +6,7 @@
 use super::drive::{Mounting, Servo};
 use super::registers::Refusal;
 use crate::servo_bus::SERVOS_MAX;
+use crate::servo_bus::calibration::{Calibration, Direction};
 use crate::servo_bus::tables::Model;
 use crate::servo_bus::wire::{BROADCAST, Frame, Instruction, PARAMS_MAX, Packet, Parser, Protocol};
 use crate::testkit::emulate::Plant;
@@ -87,6 +88,63 @@ impl<P: Plant> ServoDevice<P> {
             steps: 0,
         };
         device.history = vec![(now, device.joints()); HISTORY];
+        device
+    }
+
+    /// The servos of the arm that this is the calibration of. The gripper's joint is at 0 rad where it is closed, and opens
+    /// towards positive ones.
+    ///
+    /// # Panics
+    /// As [`ServoDevice::new`].
+    pub fn calibrated(calibration: &Calibration, plant: P, baud: u32, now: Instant) -> Self {
+        let gripper = &calibration.gripper;
+        let [closed, open] = gripper.ends_ticks();
+        let opening = if open > closed {
+            Direction::Forward
+        } else {
+            Direction::Reverse
+        };
+        let joints = calibration.joints.iter();
+        let joints = joints.map(|j| {
+            (
+                j.id,
+                j.model,
+                j.homing_offset_ticks,
+                j.zero_ticks,
+                j.direction,
+            )
+        });
+        let last = (
+            gripper.id,
+            gripper.model,
+            gripper.homing_offset_ticks,
+            closed,
+            opening,
+        );
+        let all: Vec<_> = joints.chain([last]).collect();
+        let spec =
+            |&(id, model, offset, zero, direction): &(u8, &'static Model, i32, i32, Direction)| {
+                ServoSpec {
+                    id,
+                    model,
+                    mounting: Mounting {
+                        zero_ticks: match model.protocol {
+                            Protocol::Feetech => zero + offset,
+                            Protocol::Dynamixel => zero - offset,
+                        },
+                        direction,
+                        ..Mounting::centred(model)
+                    },
+                }
+            };
+        let specs: Vec<ServoSpec> = all.iter().map(spec).collect();
+        let mut device = Self::new(&specs, plant, baud, now);
+        for (servo, (_, model, offset, ..)) in device.servos.iter_mut().zip(&all) {
+            servo
+                .memory
+                .set_lasting(&model.registers.homing_offset, *offset);
+            servo.measure();
+        }
         device
     }
 

@@ -294,6 +294,7 @@ impl Servo {
     pub fn lose_power(&mut self) {
         self.memory.lose_power();
         (self.errors, self.overload_s) = (0, 0.0);
+        self.measure();
     }
 
     /// The joint is here now.
@@ -302,7 +303,8 @@ impl Servo {
         self.measure();
     }
 
-    fn measure(&mut self) {
+    /// Its registers show how things are.
+    pub fn measure(&mut self) {
         let (model, sign) = (self.memory.model, self.mounting.direction.sign());
         let feedback = self.registers().feedback;
         let show = |value: f64| value.round() as i32;

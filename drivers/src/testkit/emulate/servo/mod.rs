@@ -15,3 +15,6 @@ pub use drive::{Mounting, OVERHEATED, OVERLOADED, Servo};
 pub use link::SerialLink;
 pub use registers::{Memory, Refusal};
 pub use server::SerialServer;
+
+#[cfg(test)]
+mod tests;

@@ -100,6 +100,14 @@ impl Memory {
         register.field().set(&mut self.bytes[address..], value);
     }
 
+    /// Also after the supply was off.
+    pub fn set_lasting(&mut self, register: &Register, value: i32) {
+        self.set(register, value);
+        register
+            .field()
+            .set(&mut self.lasting[usize::from(register.address)..], value);
+    }
+
     pub fn byte(&self, address: u16) -> u8 {
         self.bytes[usize::from(address)]
     }
