@@ -8,6 +8,8 @@ mod arm;
 mod bus;
 mod config;
 mod connect;
+#[cfg(test)]
+mod live_tests;
 mod socket;
 #[cfg(test)]
 mod tests;

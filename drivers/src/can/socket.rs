@@ -191,24 +191,32 @@ impl CanPort for SocketCan {
 }
 
 #[cfg(test)]
+impl SocketCan {
+    /// Two ports that hear each other, over a pair of Unix sockets: they carry the kernel's frames as they are.
+    pub(super) fn pair() -> (Self, Self) {
+        let (one, other) = std::os::unix::net::UnixDatagram::pair().unwrap();
+        let port = |socket| Self::on(CanSocket::from(std::os::fd::OwnedFd::from(socket))).unwrap();
+        (port(one), port(other))
+    }
+
+    /// Another port on the same socket.
+    pub(super) fn share(&self) -> Self {
+        use std::os::fd::AsFd;
+        let socket = self.socket.as_fd().try_clone_to_owned().unwrap();
+        Self::on(CanSocket::from(socket)).unwrap()
+    }
+}
+
+#[cfg(test)]
 mod tests {
     use super::*;
-    use std::os::fd::OwnedFd;
+    use std::os::fd::AsFd;
     use std::os::unix::net::UnixDatagram;
     use visuomotor_runtime::clock::Duration;
 
-    /// Two ports that hear each other, over a pair of Unix sockets: they carry the kernel's frames as they are.
-    fn pair() -> (SocketCan, SocketCan, UnixDatagram) {
-        let (one, other) = UnixDatagram::pair().unwrap();
-        let raw = other.try_clone().unwrap();
-        let port =
-            |socket: UnixDatagram| SocketCan::on(CanSocket::from(OwnedFd::from(socket))).unwrap();
-        (port(one), port(other), raw)
-    }
-
     #[test]
     fn frames_cross_as_they_are() {
-        let (mut one, mut other, _raw) = pair();
+        let (mut one, mut other) = SocketCan::pair();
         for len in 0..=8 {
             let mut frame = CanFrame {
                 id: 0x123,
@@ -229,7 +237,8 @@ mod tests {
 
     #[test]
     fn error_frames_are_counted_and_a_controller_that_left_the_bus_is_gone() {
-        let (mut one, _other, raw) = pair();
+        let (mut one, other) = SocketCan::pair();
+        let raw = UnixDatagram::from(other.socket.as_fd().try_clone_to_owned().unwrap());
         let kernel = |id: u32| {
             let mut bytes = [0_u8; 16];
             bytes[..4].copy_from_slice(&id.to_ne_bytes());

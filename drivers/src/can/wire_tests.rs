@@ -1,3 +1,5 @@
+//! The wire format against the manual's own frames, and against any bytes.
+
 use super::*;
 use proptest::prelude::*;
 
@@ -181,4 +183,44 @@ proptest! {
         }
         let _ = (Command::decode(&frame), Access::Status.answer(&frame, id));
     }
+}
+
+#[test]
+fn the_corpus_does_no_harm() {
+    let mut feedbacks = 0;
+    let corpus = include_str!("../../corpus/can/frames.txt");
+    for line in corpus.lines().filter(|line| !line.starts_with('#')) {
+        let (id, bytes) = line.split_once('#').unwrap();
+        let mut data = [0; 8];
+        for (i, byte) in data.iter_mut().enumerate().take(bytes.len() / 2) {
+            *byte = u8::from_str_radix(&bytes[2 * i..2 * i + 2], 16).unwrap();
+        }
+        let frame = CanFrame {
+            id: u16::from_str_radix(id, 16).unwrap(),
+            data,
+            len: (bytes.len() / 2) as u8,
+        };
+        let feedback = Feedback::decode(&frame, 1, &DM4310);
+        assert!(
+            feedback.is_none_or(|f| f.q.abs() <= 12.5 && f.dq.abs() <= 30.0 && f.tau.abs() <= 10.0),
+            "{line}"
+        );
+        // An answer about a register is never taken for a position.
+        assert!(
+            feedback.is_none() || Access::answers(&frame, 1).is_none(),
+            "{line}"
+        );
+        feedbacks += u32::from(feedback.is_some());
+        if let Some(impedance) = Impedance::decode(&frame, &DM4310) {
+            assert_eq!(impedance.encode(frame.id, &DM4310), Some(frame), "{line}");
+        }
+        if let Some((to, access)) = Access::decode(&frame) {
+            assert_eq!(
+                Access::decode(&access.encode(to)),
+                Some((to, access)),
+                "{line}"
+            );
+        }
+    }
+    assert!(feedbacks > 3, "{feedbacks}");
 }

@@ -12,7 +12,7 @@ use std::array;
 use visuomotor_runtime::arm::BringUpError;
 use visuomotor_runtime::clock::{Duration, Instant};
 use visuomotor_runtime::kinematics::gravity::UPRIGHT_M_PER_S2;
-use visuomotor_runtime::kinematics::{Chain, Gravity};
+use visuomotor_runtime::kinematics::{Chain, ChainError, Gravity};
 
 const JOINTS: usize = 7;
 const STEP_S: f64 = 5e-4;
@@ -62,7 +62,7 @@ pub fn example_config() -> CanConfig {
 }
 
 /// Joints without mass, so that nothing but the drives moves them.
-fn weightless() -> Gravity<JOINTS> {
+fn weightless() -> Result<Gravity<JOINTS>, ChainError> {
     let mut urdf = String::from("<robot name=\"bench\"><link name=\"link0\"/>");
     for i in 1..=JOINTS {
         urdf += &format!(
@@ -72,8 +72,8 @@ fn weightless() -> Gravity<JOINTS> {
         );
     }
     urdf += "</robot>";
-    let chain = Chain::from_urdf(&urdf, "link0", &format!("link{JOINTS}")).expect("a valid URDF");
-    Gravity::new(&chain, &urdf, UPRIGHT_M_PER_S2).expect("no masses")
+    let chain = Chain::from_urdf(&urdf, "link0", &format!("link{JOINTS}"))?;
+    Gravity::new(&chain, &urdf, UPRIGHT_M_PER_S2)
 }
 
 /// Inertias that a hand can move.
@@ -115,12 +115,6 @@ pub struct CanBench {
     port: Option<FaultyCanPort<CanLink<ByHand>>>,
 }
 
-impl CanBench {
-    pub fn link(&self) -> &CanLink<ByHand> {
-        &self.link
-    }
-}
-
 impl Bench<JOINTS> for CanBench {
     type Connected = ConnectedCanArm<FaultyCanPort<CanLink<ByHand>>, JOINTS>;
 
@@ -148,8 +142,15 @@ impl Bench<JOINTS> for CanBench {
     }
 
     fn connect(&mut self) -> Result<Self::Connected, BringUpError> {
-        let port = self.port.take().expect("one driver a bench");
-        CanArm::connect(port, &self.config, weightless())
+        let error = |problem: String| BringUpError {
+            device: "bench".into(),
+            problem,
+            remedy: "mend the bench".into(),
+        };
+        let port = self.port.take();
+        let port = port.ok_or_else(|| error("a bench has one driver".into()))?;
+        let gravity = weightless().map_err(|reason| error(reason.to_string()))?;
+        CanArm::connect(port, &self.config, gravity)
     }
 
     fn schedule(&mut self, from: Instant, until: Instant, fault: LineFault) {
