@@ -134,7 +134,7 @@ fn schedules(seeds: u64) {
         sum.streams += truth.streams;
     }
     println!(
-        "{seeds} schedules: {frames} frames, {errors} errors, {skipped} skipped, {restamped} restamped, {stalls} stalls; {sum:?}"
+        "{seeds} schedules: {frames} frames, {errors} errors, {skipped} skipped, {restamped} restamped, {stalls} stalls\n{sum:?}"
     );
     // Otherwise nothing has been shown.
     let all = [
@@ -239,7 +239,7 @@ fn whoever_comes_late_gets_what_the_sensor_sees_now() {
     }
     let counters = bench.camera.counters();
     // Two of three, one of two, and whatever filled all buffers.
-    assert!(counters.skipped >= 1 + 8, "{counters:?}");
+    assert!(counters.skipped >= 9, "{counters:?}");
 }
 
 #[test]
