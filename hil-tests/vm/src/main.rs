@@ -5,6 +5,7 @@
 
 mod can;
 mod case;
+mod files;
 mod gamepad;
 mod planted;
 mod realtime;
@@ -19,6 +20,7 @@ use std::process::ExitCode;
 
 fn cases() -> impl Iterator<Item = &'static Case> {
     let modules = [
+        files::CASES,
         realtime::CASES,
         v4l::CASES,
         can::CASES,

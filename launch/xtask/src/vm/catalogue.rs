@@ -65,23 +65,24 @@ pub struct Boot {
     pub tests: Vec<Test>,
 }
 
-/// As few boots as possible: kernel, mode and files must agree, devices and memory add up. Planted tests come last and apart.
+/// As few boots as possible: kernel and mode must agree, the rest adds up. Planted tests come last and apart.
 pub fn boots(tests: &[Test], flavours: &[Flavour]) -> Vec<Boot> {
     let mut boots: BTreeMap<_, Boot> = BTreeMap::new();
     for flavour in flavours {
         for test in tests.iter().filter(|test| test.kernels.contains(flavour)) {
-            let key = (test.planted.is_some(), *flavour, test.mode, &test.files);
+            let key = (test.planted.is_some(), *flavour, test.mode);
             let boot = boots.entry(key).or_insert_with(|| Boot {
                 flavour: *flavour,
                 mode: test.mode,
                 devices: Vec::new(),
                 memory_mb: 0,
-                files: test.files.clone(),
+                files: Vec::new(),
                 tests: Vec::new(),
             });
             boot.devices.extend(&test.devices);
             boot.devices.sort();
             boot.devices.dedup();
+            boot.files.extend(test.files.iter().cloned());
             boot.memory_mb = boot.memory_mb.max(test.memory_mb);
             boot.tests.push(test.clone());
         }
@@ -92,6 +93,7 @@ pub fn boots(tests: &[Test], flavours: &[Flavour]) -> Vec<Boot> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::path::Path;
 
     const LISTED: &str = r#"
 {"name":"a","mode":"tcg","kernels":["standard","realtime"],"devices":["vivid"],"memory_mb":256,"limit_s":60,"files":[],"planted":null}
@@ -110,11 +112,12 @@ mod tests {
         let tests = parse(LISTED).unwrap();
         let boots = boots(&tests, &[Flavour::Standard, Flavour::Realtime]);
         let names: Vec<_> = boots.iter().map(named).collect();
-        let expected: [&[&str]; 5] = [&["a", "b"], &["d"], &["c"], &["a"], &["e"]];
+        let expected: [&[&str]; 4] = [&["a", "b", "d"], &["c"], &["a"], &["e"]];
         assert_eq!(names, expected);
         assert_eq!(boots[0].devices, [Device::Vivid, Device::Uinput]);
-        assert_eq!(boots[0].memory_mb, 512);
-        assert_eq!(boots[3].flavour, Flavour::Realtime);
+        assert_eq!(boots[0].memory_mb, 900);
+        assert_eq!(boots[0].files, [Path::new("launch")]);
+        assert_eq!(boots[2].flavour, Flavour::Realtime);
     }
 
     #[test]

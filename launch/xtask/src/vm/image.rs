@@ -31,8 +31,9 @@ pub fn write(
         trees: vec![&setup.tools],
     };
     image.base()?;
-    image.program(&setup.tools.join("bin/busybox"))?;
-    image.program(&setup.tools.join("bin/ip"))?;
+    for tool in ["busybox", "ip", "setserial"] {
+        image.program(&setup.tools.join("bin").join(tool))?;
+    }
     image.modules(kernel, boot)?;
     image.program(program)?;
     for file in &boot.files {

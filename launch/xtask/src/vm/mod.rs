@@ -92,6 +92,14 @@ pub fn run(options: &Options) -> Result<Counts, Failure> {
         cache.join("PACKAGES").display()
     );
     let mut report = Report::default();
+    let (tests, lacking): (Vec<_>, Vec<_>) = tests.into_iter().partition(|t| missing(t).is_none());
+    for test in &lacking {
+        let what = missing(test).unwrap_or_default();
+        report.skip(
+            test,
+            &format!("{} is not there: build it first", what.display()),
+        );
+    }
     for boot in catalogue::boots(&tests, &options.flavours) {
         all_of(&setup, boot, &program, &mut report)?;
     }
@@ -112,6 +120,14 @@ pub fn run(options: &Options) -> Result<Counts, Failure> {
         failed: report.failed,
         skipped: report.skipped,
     })
+}
+
+/// The first of the test's files that this machine has not.
+fn missing(test: &Test) -> Option<PathBuf> {
+    let mut files = test.files.iter();
+    files
+        .find(|file| !crate::root().join(file).exists())
+        .cloned()
 }
 
 /// Boots until every test has run: one that takes the VM down costs the others nothing but another boot.
@@ -136,7 +152,7 @@ fn all_of(
             booted,
             trouble,
         } = once(setup, kernel, &boot, program)?;
-        report.add_boot(flavour, mode, booted, begun.elapsed());
+        report.add_boot(kernel, mode, booted, begun.elapsed());
         for seen in &seen {
             report.add(flavour, mode, seen);
         }

@@ -23,14 +23,16 @@ pub struct Wanted {
 /// Says what a tree was made of; lies in it.
 const ORIGIN: &str = "ORIGIN";
 
-/// The tree `name` in `cache` with the packages in it. `wanted` is only asked where there is none.
+/// The tree `name` in `cache`, made for this `purpose`. What packages that takes is only asked where there is none.
 pub fn provide(
     cache: &Path,
     name: &str,
+    purpose: &str,
     wanted: impl FnOnce() -> Result<Wanted, Failure>,
 ) -> Result<PathBuf, Failure> {
     let tree = cache.join(name);
-    if tree.join(ORIGIN).is_file() {
+    let first = format!("# {purpose}\n");
+    if fs::read_to_string(tree.join(ORIGIN)).is_ok_and(|text| text.starts_with(&first)) {
         return Ok(tree);
     }
     refresh_once();
@@ -53,7 +55,7 @@ pub fn provide(
         process::run(Command::new("dpkg-deb").arg("-x").arg(&deb).arg(&partial))?;
     }
     let origin: String = packages.iter().map(Package::line).collect();
-    fs::write(partial.join(ORIGIN), origin).map_err(|e| at(&partial, e))?;
+    fs::write(partial.join(ORIGIN), first + &origin).map_err(|e| at(&partial, e))?;
     super::remove_tree(&tree)?;
     fs::rename(&partial, &tree).map_err(|e| at(&tree, e))?;
     for package in &packages {
@@ -66,7 +68,9 @@ pub fn provide(
 /// What the tree was made of: lines of name, version, SHA-256.
 pub fn origin(tree: &Path) -> Result<String, Failure> {
     let path = tree.join(ORIGIN);
-    fs::read_to_string(&path).map_err(|e| at(&path, e))
+    let text = fs::read_to_string(&path).map_err(|e| at(&path, e))?;
+    let (_, packages) = text.split_once('\n').unwrap_or_default();
+    Ok(packages.to_owned())
 }
 
 /// The packages that this one depends on directly.
@@ -227,12 +231,14 @@ Conf libfdt1 (1.6.1-4+b1 Debian:12.14/oldstable [amd64])";
     }
 
     #[test]
-    fn a_finished_tree_is_taken_as_it_is() {
+    fn a_finished_tree_is_taken_as_it_is_unless_it_was_made_for_something_else() {
         let cache = std::env::temp_dir().join(format!("xtask-packages-{}", std::process::id()));
         fs::create_dir_all(cache.join("tree")).unwrap();
-        fs::write(cache.join("tree").join(ORIGIN), "a 1 0\n").unwrap();
-        let tree = provide(&cache, "tree", || panic!("asked again")).unwrap();
+        fs::write(cache.join("tree").join(ORIGIN), "# a b\na 1 0\n").unwrap();
+        let tree = provide(&cache, "tree", "a b", || panic!("asked again")).unwrap();
         assert_eq!(origin(&tree).unwrap(), "a 1 0\n");
+        let asked = || Err(Failure::Unready("asked".to_owned()));
+        assert!(provide(&cache, "tree", "a b c", asked).is_err());
         fs::remove_dir_all(cache).unwrap();
     }
 }

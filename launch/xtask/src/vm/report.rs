@@ -2,8 +2,8 @@
 
 use super::Flavour;
 use super::boot::Seen;
-use super::catalogue::{End, Mode};
-use super::setup::Setup;
+use super::catalogue::{End, Mode, Test};
+use super::setup::{Kernel, Setup};
 use serde_json::{Value, json};
 use std::time::Duration;
 
@@ -20,13 +20,18 @@ pub struct Report {
 impl Report {
     pub fn add_boot(
         &mut self,
-        flavour: Flavour,
+        kernel: &Kernel,
         mode: Mode,
         booted: Option<(f64, f64)>,
         took: Duration,
     ) {
+        println!(
+            "vm: {} ({mode:?}) was up for {:.1} s in all",
+            kernel.release,
+            took.as_secs_f64()
+        );
         self.boots.push(json!({
-            "kernel": flavour,
+            "kernel": kernel.flavour,
             "mode": mode,
             "first_process_s": booted.map(|(first, _)| first),
             "modules_loaded_s": booted.map(|(_, loaded)| loaded),
@@ -39,7 +44,7 @@ impl Report {
         let (word, detail) = judge(seen);
         match word {
             "ok" => self.passed += 1,
-            "skipped" => self.skipped += 1,
+            "SKIPPED" => self.skipped += 1,
             _ => self.failed += 1,
         }
         println!(
@@ -61,10 +66,19 @@ impl Report {
             "kernel": flavour,
             "mode": mode,
             "ok": word != "FAILED",
-            "skipped": word == "skipped",
+            "skipped": word == "SKIPPED",
             "detail": detail,
             "figures": seen.figures,
             "wall_s": seen.took.as_secs_f64(),
+        }));
+    }
+
+    /// A test that cannot even be booted for.
+    pub fn skip(&mut self, test: &Test, why: &str) {
+        self.skipped += 1;
+        println!("vm test {} ... SKIPPED: {why}", test.name);
+        self.tests.push(json!({
+            "name": test.name, "mode": test.mode, "ok": true, "skipped": true, "detail": why,
         }));
     }
 
@@ -93,7 +107,7 @@ impl Report {
 fn judge(seen: &Seen) -> (&'static str, String) {
     let Some(wanted) = seen.test.planted else {
         let word = match seen.end {
-            None if seen.skipped => "skipped",
+            None if seen.skipped => "SKIPPED",
             None => "ok",
             Some(_) => "FAILED",
         };
@@ -116,7 +130,6 @@ fn judge(seen: &Seen) -> (&'static str, String) {
 
 #[cfg(test)]
 mod tests {
-    use super::super::catalogue::Test;
     use super::*;
 
     fn seen(end: Option<End>, skipped: bool, planted: Option<End>) -> Seen {
@@ -145,7 +158,7 @@ mod tests {
         use End::{Failed, TimedOut};
         for (end, skipped, planted, expected) in [
             (None, false, None, "ok"),
-            (None, true, None, "skipped"),
+            (None, true, None, "SKIPPED"),
             (Some(Failed), false, None, "FAILED"),
             (Some(TimedOut), true, None, "FAILED"),
             (None, false, Some(Failed), "FAILED"),

@@ -9,12 +9,18 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+const QEMU: &str = "qemu-system-x86";
+const PROGRAMS: &str = "iproute2 make";
+/// Programs that need nothing but the C library (and, to be configured while installed, more).
+const ALONE: &str = "busybox-static setserial";
+const LOOPBACK: &str = "v4l2loopback-dkms";
+
 /// Everything, ready to boot.
 #[derive(Debug)]
 pub struct Setup {
     pub cache: PathBuf,
     pub qemu: PathBuf,
-    /// The tree with busybox, `ip` and `make`.
+    /// The tree with busybox, `ip`, `setserial` and `make`.
     pub tools: PathBuf,
     pub kernels: Vec<Kernel>,
     /// Name, version, SHA-256 of every package, a line each.
@@ -69,15 +75,18 @@ pub fn obstacle() -> Option<String> {
 /// Finds or makes it.
 pub fn provide(cache: &Path, flavours: &[Flavour]) -> Result<Setup, Failure> {
     fs::create_dir_all(cache).map_err(|e| at(cache, e))?;
-    let with_dependencies = |names: &[&str]| {
+    let words = |names: &str| names.split(' ').map(str::to_owned).collect();
+    let qemu = packages::provide(cache, "qemu", QEMU, || {
         Ok(Wanted {
-            with_dependencies: names.iter().copied().map(str::to_owned).collect(),
+            with_dependencies: words(QEMU),
             alone: Vec::new(),
         })
-    };
-    let qemu = packages::provide(cache, "qemu", || with_dependencies(&["qemu-system-x86"]))?;
-    let tools = packages::provide(cache, "tools", || {
-        with_dependencies(&["busybox-static", "iproute2", "make"])
+    })?;
+    let tools = packages::provide(cache, "tools", &format!("{PROGRAMS} {ALONE}"), || {
+        Ok(Wanted {
+            with_dependencies: words(PROGRAMS),
+            alone: words(ALONE),
+        })
     })?;
     let mut setup = Setup {
         cache: cache.to_owned(),
@@ -104,26 +113,32 @@ pub fn provide(cache: &Path, flavours: &[Flavour]) -> Result<Setup, Failure> {
 }
 
 fn kernel(cache: &Path, flavour: Flavour) -> Result<Kernel, Failure> {
-    let tree = packages::provide(cache, &format!("kernel-{}", flavour.name()), || {
-        // The package without a version depends on the newest one.
-        let newest = |package: &str, beginning: &str| -> Result<Vec<String>, Failure> {
-            let mut names = packages::dependencies(package)?;
-            names.retain(|name| name.starts_with(beginning));
-            match names.is_empty() {
-                true => Err(Failure::Unready(format!("{package} names no {beginning}"))),
-                false => Ok(names),
-            }
-        };
-        let image = newest(flavour.package(), "linux-image-")?.swap_remove(0);
-        let headers = image.replace("linux-image-", "linux-headers-");
-        let mut alone = newest(&headers, "linux-headers-")?;
-        let with_dependencies = newest(&headers, "linux-kbuild-")?;
-        alone.extend([image, headers, "v4l2loopback-dkms".to_owned()]);
-        Ok(Wanted {
-            with_dependencies,
-            alone,
-        })
-    })?;
+    let purpose = format!("{} {LOOPBACK}", flavour.package());
+    let tree = packages::provide(
+        cache,
+        &format!("kernel-{}", flavour.name()),
+        &purpose,
+        || {
+            // The package without a version depends on the newest one.
+            let newest = |package: &str, beginning: &str| -> Result<Vec<String>, Failure> {
+                let mut names = packages::dependencies(package)?;
+                names.retain(|name| name.starts_with(beginning));
+                match names.is_empty() {
+                    true => Err(Failure::Unready(format!("{package} names no {beginning}"))),
+                    false => Ok(names),
+                }
+            };
+            let image = newest(flavour.package(), "linux-image-")?.swap_remove(0);
+            let headers = image.replace("linux-image-", "linux-headers-");
+            let mut alone = newest(&headers, "linux-headers-")?;
+            let with_dependencies = newest(&headers, "linux-kbuild-")?;
+            alone.extend([image, headers, LOOPBACK.to_owned()]);
+            Ok(Wanted {
+                with_dependencies,
+                alone,
+            })
+        },
+    )?;
     let modules = tree.join("lib/modules");
     let release = only_entry(&modules)?;
     Ok(Kernel {
