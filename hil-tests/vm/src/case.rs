@@ -10,6 +10,7 @@ pub struct Case {
     pub mode: Mode,
     pub kernels: &'static [Kernel],
     pub devices: &'static [Device],
+    /// Beside what the files take.
     pub memory_mb: u32,
     /// Of the host's time, which may be many times the VM's: what takes longer, hangs.
     pub limit_s: u64,

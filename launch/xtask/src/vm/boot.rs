@@ -81,10 +81,17 @@ enum Line {
 }
 
 /// Runs the boot's tests, in `folder`, where the file system and the logs lie.
-pub fn run(setup: &Setup, kernel: &Kernel, boot: &Boot, folder: &Path) -> Result<Watched, Failure> {
+pub fn run(
+    setup: &Setup,
+    kernel: &Kernel,
+    boot: &Boot,
+    memory_mb: u32,
+    folder: &Path,
+) -> Result<Watched, Failure> {
     let log = folder.join("qemu.log");
     let errors = File::create(&log).map_err(|e| at(&log, e))?;
     let mut command = qemu(setup, kernel, boot)?;
+    command.args(["-m", &format!("{memory_mb}M")]);
     command.current_dir(folder).stderr(errors);
     let mut watched = watch(&mut command, &boot.tests, BOOT_LIMIT)?;
     if let Some(trouble) = &mut watched.trouble {
@@ -108,7 +115,7 @@ fn qemu(setup: &Setup, kernel: &Kernel, boot: &Boot) -> Result<Command, Failure>
         Mode::Tcg => MANY.as_slice(),
         Mode::Icount => ONE.as_slice(),
     });
-    command.args(["-cpu", "max", "-m", &format!("{}M", boot.memory_mb)]);
+    command.args(["-cpu", "max"]);
     command.args([
         "-nodefaults",
         "-no-user-config",

@@ -39,6 +39,7 @@ pub struct Test {
     pub mode: Mode,
     pub kernels: Vec<Flavour>,
     pub devices: Vec<Device>,
+    /// Beside what the files take.
     pub memory_mb: u32,
     /// Of the host's time: a test that takes longer hangs.
     pub limit_s: u64,

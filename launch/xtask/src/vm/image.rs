@@ -16,14 +16,14 @@ use std::path::{Path, PathBuf};
 /// The first process of the VM.
 const INIT: &str = include_str!("init.sh");
 
-/// Writes the archive for one boot.
+/// Writes the archive for one boot; its size in bytes.
 pub fn write(
     path: &Path,
     setup: &Setup,
     kernel: &Kernel,
     boot: &Boot,
     program: &Path,
-) -> Result<(), Failure> {
+) -> Result<u64, Failure> {
     let file = File::create(path).map_err(|e| at(path, e))?;
     let mut image = Image {
         archive: Archive::new(BufWriter::new(file)),
@@ -50,7 +50,9 @@ pub fn write(
         image.text(name, &text)?;
     }
     image.archive.finish().map_err(|e| at(path, e))?;
-    Ok(())
+    fs::metadata(path)
+        .map(|about| about.len())
+        .map_err(|e| at(path, e))
 }
 
 struct Image<'a> {
@@ -110,6 +112,18 @@ impl Image<'_> {
 
     /// A file, or a folder with everything in it.
     fn whole(&mut self, path: &Path) -> Result<(), Failure> {
+        // A library's short name is a link to its neighbour.
+        let target = fs::read_link(path).ok();
+        let neighbour = target
+            .as_ref()
+            .and_then(|t| t.to_str())
+            .filter(|t| !t.contains('/'));
+        if let (Some(name), false) = (neighbour, path.is_dir()) {
+            let place = libraries::place(path, &self.trees)?;
+            let linked = self.archive.link(&place, name);
+            linked.map_err(|e| at(path, e))?;
+            return self.program(&path.with_file_name(name));
+        }
         if !path.is_dir() {
             return self.program(path);
         }

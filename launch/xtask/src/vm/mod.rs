@@ -179,8 +179,11 @@ fn once(setup: &Setup, kernel: &Kernel, boot: &Boot, program: &Path) -> Result<W
     let folder = setup.cache.join("boot");
     remove_tree(&folder)?;
     fs::create_dir_all(&folder).map_err(|e| at(&folder, e))?;
-    image::write(&folder.join("initrd"), setup, kernel, boot, program)?;
-    boot::run(setup, kernel, boot, &folder)
+    let bytes = image::write(&folder.join("initrd"), setup, kernel, boot, program)?;
+    // What is unpacked may fill half of the memory that the archive itself leaves.
+    let files_mb = u32::try_from(3 * bytes / 1_000_000).unwrap_or(u32::MAX);
+    let memory_mb = boot.memory_mb.saturating_add(files_mb);
+    boot::run(setup, kernel, boot, memory_mb, &folder)
 }
 
 /// The test program, from the same build of everything as the other tests.
