@@ -3,6 +3,16 @@
 //! Responsible for speaking to devices, real or simulated, in bounded time and with honest time stamps.
 //! Not responsible for what they are told to do: limits and stops are decided in `visuomotor_runtime::safety`.
 
+#[cfg(feature = "can")]
+pub mod can;
+pub mod outstanding;
+pub mod port;
+#[cfg(feature = "picture")]
+pub mod picture;
+#[cfg(feature = "replay")]
+pub mod replay_camera;
 #[cfg(feature = "sim")]
 pub mod sim;
 pub mod testkit;
+#[cfg(feature = "v4l")]
+pub mod v4l;

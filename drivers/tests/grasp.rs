@@ -140,7 +140,7 @@ fn closing_on_nothing_is_no_success() {
     world.place_arm(above);
     move_to(&mut world, above, above, 0.5, Fingers::Closed);
     assert!(!world.success());
-    assert!(world.arm_state().aperture_m < 0.001);
+    assert!(world.arm_state::<7>().aperture_m < 0.001);
 }
 
 #[test]

@@ -135,7 +135,7 @@ fn reading_and_writing_do_not_allocate() {
     assert!(counted > 100, "the allocators are not counted");
     let mut rig = Rig::new(*first);
     let _watchers = (rig.camera(View::Policy), rig.observer());
-    let (mut arm, feeder) = rig.split();
+    let (mut arm, feeder) = rig.split().unwrap();
     let mut safety = safety();
     let ms = |tick: u64| Instant::from_ticks(tick * 1_000_000);
     safety.arm(&arm.read(ms(0)).unwrap()).unwrap();

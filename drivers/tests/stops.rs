@@ -113,12 +113,12 @@ fn at_height(z: f64) -> Request {
 fn an_arm_that_is_held_back_stops_pressing_and_goes_on_when_cleared() {
     let world = World::build(&SceneConfig::default(), Split::Test, 1).unwrap();
     let mut bench = Bench {
-        arm: Rig::new(world).split().0,
+        arm: Rig::new(world).split().unwrap().0,
         controller: controller(),
         now: Instant::from_ticks(0),
     };
     bench.tick(None);
-    let free = bench.arm.world().arm_state().tau.0;
+    let free = bench.arm.world().arm_state::<7>().tau.0;
     let mut step = bench.tick(Some(at_height(-0.1)));
     let mut most_nm = 0.0;
     while step.phase.latched().is_none() {

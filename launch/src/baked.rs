@@ -34,12 +34,14 @@ pub fn robot<const N: usize>(launch: &Launch<N>) -> Robot {
 }
 
 /// The camera's mount and calibration, in the launch file's words.
-#[cfg(feature = "sim")]
 pub fn camera<const N: usize>(launch: &Launch<N>) -> TextMap {
+    #[cfg(feature = "sim")]
     let camera = launch
         .scene
         .as_ref()
         .map(|scene| toml::Table::try_from(&scene.camera));
+    #[cfg(not(feature = "sim"))]
+    let camera: Option<Result<toml::Table, toml::ser::Error>> = None;
     let table = camera.and_then(Result::ok).unwrap_or_default();
     table
         .into_iter()

@@ -6,11 +6,12 @@
 use crate::cli::BinArgs;
 use crate::config::Launch;
 use crate::error::{CommandError, Grade};
+use crate::film::Observer;
 use crate::jobs::{self, Event};
 use crate::output;
 use crate::policy;
 use crate::report::{Class, wilson95};
-use crate::rig::{Observer, Rig};
+use crate::rig::Rig;
 use rand::{RngExt, SeedableRng};
 use rand_xoshiro::Xoshiro256PlusPlus;
 use serde::Serialize;

@@ -9,7 +9,7 @@
 //!
 //! Not responsible for the simulation ([`crate::rig`]) or for labels: what a row is worth is the trainer's business.
 
-use crate::rig::Observer;
+use crate::film::Observer;
 use std::fs;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
@@ -134,7 +134,7 @@ impl ShardWriter {
     }
 }
 
-impl Observer for ShardWriter {
+impl<const N: usize> Observer<N> for ShardWriter {
     fn decided(
         &mut self,
         observation: &Observation<'_>,

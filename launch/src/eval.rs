@@ -1,5 +1,6 @@
 //! `visuomotor eval`: the success rate of a policy on scenes that it has never seen, in simulated time.
 
+use crate::any_arm::{self, AnyArm};
 use crate::batch;
 use crate::cli::{EvalArgs, Share};
 use crate::config::Launch;
@@ -25,7 +26,16 @@ const VIEW_PX: u32 = 320;
 const STRIPS_MAX: usize = 40;
 
 pub fn run(args: &EvalArgs) -> Result<Grade, CommandError> {
-    let mut launch = Launch::read(&args.launch).map_err(CommandError::input)?;
+    any_arm::run(args, &args.launch)
+}
+
+impl AnyArm for EvalArgs {
+    fn run<const N: usize>(&self, launch: &Launch<N>) -> Result<Grade, CommandError> {
+        evaluate(self, launch.clone())
+    }
+}
+
+fn evaluate<const N: usize>(args: &EvalArgs, mut launch: Launch<N>) -> Result<Grade, CommandError> {
     if let (Some(directory), Some(scene)) = (&args.objects, &mut launch.scene) {
         scene.objects.load(directory).map_err(CommandError::input)?;
     }
@@ -77,7 +87,10 @@ fn prepare(args: &EvalArgs, sheet: &Path, strips: &StripDirectory) -> Result<(),
     Ok(())
 }
 
-fn default_sheet(args: &EvalArgs, launch: &Launch) -> Result<PathBuf, InputError> {
+fn default_sheet<const N: usize>(
+    args: &EvalArgs,
+    launch: &Launch<N>,
+) -> Result<PathBuf, InputError> {
     let beside = match args.video.as_ref().or(args.record.as_ref()) {
         Some(directory) => directory,
         None => launch.episode_dir()?,
@@ -85,17 +98,17 @@ fn default_sheet(args: &EvalArgs, launch: &Launch) -> Result<PathBuf, InputError
     Ok(beside.join("failures.png"))
 }
 
-struct Evaluation<'a> {
+struct Evaluation<'a, const N: usize> {
     args: &'a EvalArgs,
-    lineage: Lineage<'a>,
+    lineage: Lineage<'a, N>,
     strips: &'a StripDirectory,
     film: Film,
     /// Between two decisions.
     period_ms: u32,
 }
 
-impl Evaluation<'_> {
-    fn episode(&mut self, rig: &mut Rig<'_>, seed: u64) -> Result<EpisodeResult, CommandError> {
+impl<const N: usize> Evaluation<'_, N> {
+    fn episode(&mut self, rig: &mut Rig<'_, N>, seed: u64) -> Result<EpisodeResult, CommandError> {
         self.film.clear();
         let perturb = self.args.perturb;
         let result = match &self.args.record {

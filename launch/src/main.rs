@@ -45,7 +45,6 @@ mod error;
 #[cfg(feature = "sim")]
 mod eval;
 mod export;
-#[cfg(feature = "sim")]
 mod film;
 #[cfg(feature = "fleet")]
 mod fleet;
@@ -56,7 +55,6 @@ mod jobs;
 mod lineage;
 mod lint;
 mod output;
-#[cfg(feature = "sim")]
 mod played;
 mod policy;
 mod policy_check;
@@ -64,29 +62,25 @@ mod policy_check;
 mod progress;
 mod quantiles;
 mod recorded;
-#[cfg(feature = "sim")]
 mod recording;
 mod recover;
 mod replay;
 #[cfg(feature = "sim")]
 mod replay_on;
-#[cfg(feature = "sim")]
 mod report;
 #[cfg(feature = "sim")]
 mod rig;
-#[cfg(feature = "sim")]
 mod run;
-#[cfg(feature = "sim")]
 mod session;
 mod show;
 #[cfg(feature = "sim")]
 mod simulate;
 mod source;
-#[cfg(feature = "sim")]
+mod stage;
 mod status;
+mod supervision;
 #[cfg(all(test, feature = "sim"))]
 mod system_calls;
-#[cfg(feature = "sim")]
 mod threads;
 mod trim;
 mod verify;

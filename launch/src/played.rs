@@ -1,8 +1,7 @@
 //! The policy's part of an episode as it goes by, and the result that it makes with the judgement of the physics.
 
-use crate::report::{EpisodeResult, Evidence};
+use crate::report::{Class, EpisodeResult, Evidence, Judged};
 use sha2::{Digest, Sha256};
-use visuomotor_drivers::sim::Judgement;
 use visuomotor_runtime::action::{Action, Verb};
 use visuomotor_runtime::arm::Fingers;
 use visuomotor_runtime::clock::linux::thread_cpu_time;
@@ -45,34 +44,40 @@ impl Played {
         self.actions.update([action.verb as u8]);
     }
 
-    /// `end` is the judgement after the gripper held still, `max_held_m` the highest that an object was held at.
+    /// `end` is the judgement after the gripper held still, where there is one; `max_held_m` the highest that an object was
+    /// held at.
     pub fn result(
         self,
         seed: u64,
-        end: &Judgement,
+        end: Option<Judged>,
         max_held_m: f64,
         fault: Option<String>,
         sim_s: f64,
         wall_s: f64,
     ) -> EpisodeResult {
+        let judged = end.unwrap_or_default();
         let evidence = Evidence {
-            success: end.success,
+            success: judged.success,
             faulted: fault.is_some(),
             terminated: self.terminated,
             closes: self.closes,
-            held_at_end: end.gripped.is_some(),
+            held_at_end: judged.held,
             held_ever: max_held_m > 0.0,
-            reachable: end.in_tray > 0,
+            reachable: judged.reachable,
+        };
+        let class = match (end, &fault) {
+            (None, None) => Class::Unjudged,
+            _ => evidence.class(),
         };
         EpisodeResult {
             seed,
-            class: evidence.class(),
+            class,
             fault,
             steps: self.steps,
             closes: self.closes,
             terminated: self.terminated,
-            held_height_m: end.held_height_m,
-            max_held_height_m: max_held_m.max(end.held_height_m),
+            held_height_m: judged.held_height_m,
+            max_held_height_m: max_held_m.max(judged.held_height_m),
             policy_tick_ms: self.policy_tick_ms,
             sim_s,
             wall_s,

@@ -68,7 +68,10 @@ pub enum OpenError {
 /// # Errors
 /// When a file is missing or damaged, or the policy was made for another robot; points into the launch file where that
 /// has to change.
-pub fn open(launch: &Launch, choice: Option<&PolicyChoice>) -> Result<OpenPolicy, OpenError> {
+pub fn open<const N: usize>(
+    launch: &Launch<N>,
+    choice: Option<&PolicyChoice>,
+) -> Result<OpenPolicy, OpenError> {
     let chosen;
     let (config, directory) = match choice {
         None => (
@@ -96,7 +99,7 @@ pub fn open(launch: &Launch, choice: Option<&PolicyChoice>) -> Result<OpenPolicy
     Ok(OpenPolicy { policy, identity })
 }
 
-fn in_file(launch: &Launch) -> Result<&PolicyConfig, InputError> {
+fn in_file<const N: usize>(launch: &Launch<N>) -> Result<&PolicyConfig, InputError> {
     let missing = "missing; say who acts in a [policy] table or with --policy";
     let policy = launch.policy.as_ref();
     policy.ok_or_else(|| launch.source.error_in("policy", missing))
@@ -159,7 +162,7 @@ impl Identity {
 }
 
 /// What a policy was trained with and the robot does otherwise makes it blind, not merely worse.
-fn check_fit(launch: &Launch, manifest: &Manifest) -> Result<(), InputError> {
+fn check_fit<const N: usize>(launch: &Launch<N>, manifest: &Manifest) -> Result<(), InputError> {
     let differs = |key: &str, policy: String, robot: String| {
         let problem = format!(
             "{robot} here, but {} was trained with {policy}",
@@ -218,7 +221,7 @@ fn check_fit(launch: &Launch, manifest: &Manifest) -> Result<(), InputError> {
     Ok(())
 }
 
-fn in_launch_file(launch: &Launch, error: &PolicyOpenError) -> InputError {
+fn in_launch_file<const N: usize>(launch: &Launch<N>, error: &PolicyOpenError) -> InputError {
     match error {
         PolicyOpenError::Config { field, problem } => {
             launch.source.error_in(&format!("policy.{field}"), problem)

@@ -3,10 +3,10 @@
 //! Not responsible for the format ([`visuomotor_runtime::episode`]).
 
 use crate::baked;
-use crate::config::Launch;
+use crate::config::{JOINTS, Launch};
+use crate::film::Observer;
 use crate::policy::Identity;
 use crate::report::{Class, EpisodeResult};
-use crate::rig::Observer;
 use std::path::{Path, PathBuf};
 use visuomotor_runtime::clock::Instant;
 use visuomotor_runtime::clock::linux::unix_time;
@@ -34,15 +34,15 @@ pub struct Particulars<'a> {
 }
 
 /// What all episodes of one process have in common.
-pub struct Lineage<'a> {
-    launch: &'a Launch,
+pub struct Lineage<'a, const N: usize = JOINTS> {
+    launch: &'a Launch<N>,
     policy: Identity,
     code: Code,
 }
 
-impl<'a> Lineage<'a> {
+impl<'a, const N: usize> Lineage<'a, N> {
     /// Hashes the running executable, so once a process.
-    pub fn new(launch: &'a Launch, policy: Identity) -> std::io::Result<Self> {
+    pub fn new(launch: &'a Launch<N>, policy: Identity) -> std::io::Result<Self> {
         let executable = std::fs::read(std::env::current_exe()?)?;
         let code = Code::of_this_build(Sha256::of(&executable));
         Ok(Self {
@@ -160,8 +160,8 @@ pub struct Recording {
 
 impl Recording {
     /// Begins `SEED.mcap` in the directory.
-    pub fn simulated(
-        lineage: &Lineage<'_>,
+    pub fn simulated<const N: usize>(
+        lineage: &Lineage<'_, N>,
         directory: &Path,
         particulars: &Particulars<'_>,
     ) -> Result<Self, EpisodeError> {
@@ -189,7 +189,7 @@ impl Recording {
             } => Ending::Terminated,
             _ => Ending::StepLimit,
         };
-        let success = Some(result.success());
+        let success = result.judged();
         let outcome = Outcome {
             ended_at: self.now,
             ending,
@@ -206,8 +206,8 @@ impl Recording {
     }
 }
 
-impl Observer for Recording {
-    fn ticked(&mut self, step: &Step<7>) {
+impl<const N: usize> Observer<N> for Recording {
+    fn ticked(&mut self, step: &Step<N>) {
         self.now = step.due;
         self.note(|writer| writer.step(step));
     }

@@ -7,10 +7,11 @@
 use crate::cli::{ReplayArgs, Stage};
 use crate::config::{JOINTS, Launch};
 use crate::error::{CommandError, Grade};
+use crate::film::Observer;
 use crate::output;
 use crate::policy::{Identity, OpenPolicy};
 use crate::recorded;
-use crate::rig::{Drawn, Observer, Rig};
+use crate::rig::{Drawn, Rig};
 use crate::session::{self, Plan, Repeat};
 use crate::source::InputError;
 use serde::Serialize;
@@ -169,8 +170,9 @@ fn on_the_arm(
         quiet: args.json.as_deref() == Some(Path::new("-")),
         repeat: Some(Repeat {
             start: first.gripper.measured,
-            split,
+            split: split.name(),
         }),
+        recover: false,
     };
     let summary = session::run(launch, policy, plan, &Arc::<AtomicBool>::default())
         .map_err(CommandError::failed)?;

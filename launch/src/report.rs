@@ -33,6 +33,8 @@ pub enum Class {
     Dropped,
     /// The fingers closed, and never held anything.
     ClosedOnNothing,
+    /// Nobody could judge: there is no simulator behind a physical arm.
+    Unjudged,
 }
 
 impl Class {
@@ -47,8 +49,22 @@ impl Class {
             Class::Timeout => "timeout",
             Class::Dropped => "dropped",
             Class::ClosedOnNothing => "closed_on_nothing",
+            Class::Unjudged => "unjudged",
         }
     }
+}
+
+/// How the objects fare, by the physics.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Judged {
+    /// An object is held above the height.
+    pub success: bool,
+    /// The fingers hold an object.
+    pub held: bool,
+    /// Lowest point of the held object above the tray's floor, m; 0 when none is held.
+    pub held_height_m: f64,
+    /// At least one object lies where the tool can go.
+    pub reachable: bool,
 }
 
 /// What the physics and the controller say about a finished episode.
@@ -130,6 +146,11 @@ pub struct EpisodeResult {
 impl EpisodeResult {
     pub fn success(&self) -> bool {
         self.class == Class::Success
+    }
+
+    /// Whether it succeeded, where somebody could tell.
+    pub fn judged(&self) -> Option<bool> {
+        (self.class != Class::Unjudged).then_some(self.success())
     }
 }
 

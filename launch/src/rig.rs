@@ -6,9 +6,10 @@
 //!
 //! Not responsible for real time ([`crate::session`]), for statistics ([`crate::report`]) or for files.
 
-use crate::config::Launch;
+use crate::config::{JOINTS, Launch};
+use crate::film::Observer;
 use crate::played::{self, Played};
-use crate::report::EpisodeResult;
+use crate::report::{EpisodeResult, Judged};
 use crate::wiring::{self, WiringError};
 use rand::{RngExt, SeedableRng};
 use rand_xoshiro::Xoshiro256PlusPlus;
@@ -20,7 +21,7 @@ use visuomotor_drivers::sim::{
 use visuomotor_policies::explore::Explore;
 use visuomotor_runtime::action::Verb;
 use visuomotor_runtime::arm::{Arm, ArmError, ArmState, Fingers};
-use visuomotor_runtime::camera::{Camera, Frame, Image};
+use visuomotor_runtime::camera::{Camera, Frame};
 use visuomotor_runtime::camera_loop::{self, CameraCounters, FrameExchange, Refused};
 use visuomotor_runtime::clock::linux::LinuxMono;
 use visuomotor_runtime::clock::{Duration, Instant, SimMono, Ticker, Timebase, executor};
@@ -32,7 +33,6 @@ use visuomotor_runtime::pace::Pace;
 use visuomotor_runtime::policy::{Decision, Policy, PolicyError};
 use visuomotor_runtime::policy_loop::{self, PolicyExchange, Schedule};
 use visuomotor_runtime::safety::{OperatingMode, SafeCommand, StopCategory};
-use visuomotor_runtime::step::Step;
 use visuomotor_runtime::units::JointPositions;
 
 /// When the first decision falls due: the controller has armed itself and the physics have taken a few steps.
@@ -44,25 +44,11 @@ const PUSH_M: f64 = 0.05;
 /// In mid-approach the open fingers are lower than this, m, task frame.
 const MID_APPROACH_M: f64 = 0.11;
 
-/// Sees an episode go by. Every method has a default that ignores what it is shown.
-pub trait Observer {
-    fn ticked(&mut self, _step: &Step<7>) {}
-    fn decided(
-        &mut self,
-        _observation: &Observation<'_>,
-        _decision: &Decision,
-        _decided_at: Instant,
-    ) {
-    }
-    /// The people's view at the last decision, when the rig was built with one.
-    fn viewed(&mut self, _view: &Image) {}
-}
-
 /// What the seed of an episode decides besides its scene.
 #[derive(Clone, Copy, Debug)]
-pub struct Drawn {
+pub struct Drawn<const N: usize = JOINTS> {
     /// Where the arm starts.
-    pub q: JointPositions<7>,
+    pub q: JointPositions<N>,
     pub latency: Latency,
     /// Seed of the push that displaces an object, where there is one.
     push: Option<u64>,
@@ -70,9 +56,9 @@ pub struct Drawn {
     pub policy_seed: u64,
 }
 
-impl Drawn {
+impl<const N: usize> Drawn<N> {
     /// `perturb` is the probability of a push.
-    pub fn of(launch: &Launch, seed: u64, perturb: f64) -> Result<Self, WiringError> {
+    pub fn of(launch: &Launch<N>, seed: u64, perturb: f64) -> Result<Self, WiringError> {
         let mut rng = Xoshiro256PlusPlus::seed_from_u64(seed);
         let start = wiring::draw_start(launch, &mut rng);
         Ok(Self {
@@ -84,12 +70,12 @@ impl Drawn {
     }
 }
 
-pub struct Rig<'a> {
-    launch: &'a Launch,
+pub struct Rig<'a, const N: usize = JOINTS> {
+    launch: &'a Launch<N>,
     split: Split,
     policy: Explore<Box<dyn Policy>>,
     mode: OperatingMode,
-    arm: SimArm,
+    arm: SimArm<N>,
     camera: SimCamera,
     spectator: Option<SimCamera>,
     observer: SimObserver,
@@ -109,12 +95,12 @@ struct Shared {
     ended: Cell<bool>,
 }
 
-struct Link<'a, 'b> {
+struct Link<'a, 'b, const N: usize> {
     shared: &'a Shared,
-    observer: &'a RefCell<&'b mut dyn Observer>,
+    observer: &'a RefCell<&'b mut dyn Observer<N>>,
 }
 
-impl Exchange<7> for Link<'_, '_> {
+impl<const N: usize> Exchange<N> for Link<'_, '_, N> {
     fn decision(&mut self) -> Option<Decision> {
         self.shared.decision.take()
     }
@@ -123,7 +109,7 @@ impl Exchange<7> for Link<'_, '_> {
         self.shared.request.take()
     }
 
-    fn publish(&mut self, outputs: &Outputs<7>) {
+    fn publish(&mut self, outputs: &Outputs<N>) {
         self.shared.gripper.set(outputs.observation);
         self.shared.fault.set(outputs.step.fault);
         self.observer.borrow_mut().ticked(&outputs.step);
@@ -134,10 +120,10 @@ impl Exchange<7> for Link<'_, '_> {
     }
 }
 
-impl<'a> Rig<'a> {
+impl<'a, const N: usize> Rig<'a, N> {
     /// With `view_px` observers are shown a square view of that size at every decision.
     pub fn new(
-        launch: &'a Launch,
+        launch: &'a Launch<N>,
         split: Split,
         policy: Box<dyn Policy>,
         view_px: Option<u32>,
@@ -147,7 +133,7 @@ impl<'a> Rig<'a> {
         let seat = parts.camera(View::Policy);
         let spectator = view_px.map(|size_px| parts.camera(View::Spectator { size_px }));
         let observer = parts.observer();
-        let (arm, _) = parts.split();
+        let (arm, _) = parts.split()?;
         wiring::check_pace(launch, &arm)?;
         Ok(Self {
             launch,
@@ -161,7 +147,7 @@ impl<'a> Rig<'a> {
         })
     }
 
-    pub fn launch(&self) -> &'a Launch {
+    pub fn launch(&self) -> &'a Launch<N> {
         self.launch
     }
 
@@ -181,7 +167,7 @@ impl<'a> Rig<'a> {
         &mut self,
         seed: u64,
         perturb: f64,
-        observer: &mut dyn Observer,
+        observer: &mut dyn Observer<N>,
     ) -> Result<EpisodeResult, WiringError> {
         let drawn = Drawn::of(self.launch, seed, perturb)?;
         self.repeat(seed, drawn, observer)
@@ -191,8 +177,8 @@ impl<'a> Rig<'a> {
     pub fn repeat(
         &mut self,
         seed: u64,
-        drawn: Drawn,
-        observer: &mut dyn Observer,
+        drawn: Drawn<N>,
+        observer: &mut dyn Observer<N>,
     ) -> Result<EpisodeResult, WiringError> {
         let wall_start = LinuxMono::now();
         self.enter_world(seed)?;
@@ -213,7 +199,7 @@ impl<'a> Rig<'a> {
     pub fn pick(
         &mut self,
         seed: u64,
-        observer: &mut dyn Observer,
+        observer: &mut dyn Observer<N>,
     ) -> Result<(EpisodeResult, usize), WiringError> {
         let drawn = Drawn::of(self.launch, seed, 0.0)?;
         let result = self.play(seed, drawn, observer)?;
@@ -234,8 +220,8 @@ impl<'a> Rig<'a> {
     fn play(
         &mut self,
         seed: u64,
-        drawn: Drawn,
-        observer: &mut dyn Observer,
+        drawn: Drawn<N>,
+        observer: &mut dyn Observer<N>,
     ) -> Result<EpisodeResult, WiringError> {
         let wall_start = LinuxMono::now();
         let Drawn {
@@ -244,7 +230,7 @@ impl<'a> Rig<'a> {
             push,
             policy_seed,
         } = drawn;
-        self.arm.world_mut().place_arm(q.0.into());
+        self.arm.world_mut().place_arm::<N>(q.0.into());
         SimMono::reset();
         self.arm.restart(SimMono::EPOCH);
         // A new one, so that every episode begins at the measured pose.
@@ -324,7 +310,7 @@ impl<'a> Rig<'a> {
         let max_held_m = looks.max_held_m;
         Ok(played.result(
             seed,
-            &self.arm.world().judge(),
+            Some(Judged::from(&self.arm.world().judge())),
             max_held_m,
             shared.fault.get().map(|fault| self.launch.describe(&fault)),
             seconds(SimMono::now() - SimMono::EPOCH),
@@ -431,20 +417,20 @@ impl PolicyLink<'_> {
 }
 
 /// The simulated arm, and somebody who displaces an object when told to.
-struct PushableArm<'a> {
-    arm: &'a mut SimArm,
+struct PushableArm<'a, const N: usize> {
+    arm: &'a mut SimArm<N>,
     push: &'a Cell<Option<u64>>,
 }
 
-impl Arm<7> for PushableArm<'_> {
-    fn read(&mut self, now: Instant) -> Result<ArmState<7>, ArmError> {
+impl<const N: usize> Arm<N> for PushableArm<'_, N> {
+    fn read(&mut self, now: Instant) -> Result<ArmState<N>, ArmError> {
         if let Some(seed) = self.push.take() {
             self.arm.world_mut().push_nearest(PUSH_M, seed);
         }
         self.arm.read(now)
     }
 
-    fn write(&mut self, command: &SafeCommand<7>) -> Result<(), ArmError> {
+    fn write(&mut self, command: &SafeCommand<N>) -> Result<(), ArmError> {
         self.arm.write(command)
     }
 

@@ -2,6 +2,7 @@
 //!
 //! Not responsible for the session itself ([`crate::session`]).
 
+use crate::any_arm::{self, AnyArm};
 use crate::cli::RunArgs;
 use crate::config::Launch;
 use crate::error::{CommandError, Grade};
@@ -78,7 +79,16 @@ struct Dropped {
 }
 
 pub fn run(args: &RunArgs) -> Result<Grade, CommandError> {
-    let mut launch = Launch::read(&args.launch).map_err(CommandError::input)?;
+    any_arm::run(args, &args.launch)
+}
+
+impl AnyArm for RunArgs {
+    fn run<const N: usize>(&self, launch: &Launch<N>) -> Result<Grade, CommandError> {
+        session(self, launch.clone())
+    }
+}
+
+fn session<const N: usize>(args: &RunArgs, mut launch: Launch<N>) -> Result<Grade, CommandError> {
     if args.allow_non_realtime {
         launch.control.real_time = Preference::Preferred;
     }
@@ -106,6 +116,7 @@ pub fn run(args: &RunArgs) -> Result<Grade, CommandError> {
         directory: directory.to_owned(),
         quiet: args.stats.as_deref() == Some(Path::new("-")),
         repeat: None,
+        recover: args.recover,
     };
     let summary =
         session::run(&launch, policy, plan, &interrupted).map_err(|error| match error {
@@ -113,6 +124,7 @@ pub fn run(args: &RunArgs) -> Result<Grade, CommandError> {
             | SessionError::NotGranted(_)
             | SessionError::Control(_)
             | SessionError::NotAtStart { .. }
+            | SessionError::Stopped { .. }
             | SessionError::Camera(_) => CommandError::input(error),
             other => CommandError::failed(other),
         })?;
@@ -122,15 +134,23 @@ pub fn run(args: &RunArgs) -> Result<Grade, CommandError> {
         eprintln!("the {thread} thread hangs and is left behind; the arm is at rest");
     }
     let well = !summary.interrupted && summary.hanging.is_empty() && summary.incomplete == 0;
-    Ok(if stats.successes > 0 && well {
-        Grade::Good
-    } else {
-        Grade::Short
-    })
+    Ok(
+        if (stats.successes > 0 || stats.is_unjudged(&summary)) && well {
+            Grade::Good
+        } else {
+            Grade::Short
+        },
+    )
 }
 
 impl Stats {
-    fn of(summary: &Summary) -> Self {
+    /// There were episodes, and nobody could say how they ended.
+    fn is_unjudged<const N: usize>(&self, summary: &Summary<N>) -> bool {
+        let mut finished = summary.finished.iter();
+        self.episodes > 0 && finished.all(|episode| episode.judged().is_none())
+    }
+
+    fn of<const N: usize>(summary: &Summary<N>) -> Self {
         let Summary {
             finished,
             control,

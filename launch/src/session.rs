@@ -10,11 +10,13 @@ use crate::played::Played;
 use crate::policy::OpenPolicy;
 use crate::recording::Lineage;
 use crate::report::EpisodeResult;
+use crate::stage::Stage;
 use crate::status::StatusLine;
+use crate::supervision::Supervision;
 use crate::threads::{
     self, CameraLink, ControlLink, ControlReport, PolicyLink, PolicyThread, Progress, SoFar,
 };
-use crate::wiring::{self, WiringError};
+use crate::wiring::{self, Parts, WiringError};
 use crossbeam::channel::{self, Receiver, Sender};
 use rand::SeedableRng;
 use rand_xoshiro::Xoshiro256PlusPlus;
@@ -22,7 +24,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{self, JoinHandle};
-use visuomotor_drivers::sim::{self, Split, View, World};
+use visuomotor_runtime::arm::Connected;
 use visuomotor_runtime::camera_loop::CameraCounters;
 use visuomotor_runtime::clock::Duration;
 use visuomotor_runtime::clock::linux::LinuxMono;
@@ -44,6 +46,8 @@ pub const QUEUES: Queues = Queues {
 };
 /// How often the session looks at the newest step.
 const LOOK_MS: u64 = 20;
+/// Whose objects lie in a simulated tray, where nobody says otherwise.
+const SPLIT: &str = "test";
 /// A thread that does not answer for this long after a person wants to end the session is left behind.
 const PATIENCE: Duration = Duration::from_ticks(2_000_000_000);
 
@@ -56,7 +60,7 @@ pub enum SessionError {
          \"preferred\"` in the launch file always"
     )]
     NotGranted(#[from] NotGranted),
-    #[error("the control thread could not start: {0}")]
+    #[error("the arm is not moved: {0}")]
     Control(String),
     #[error("the camera could not start: {0}")]
     Camera(String),
@@ -75,6 +79,11 @@ pub enum SessionError {
          from another start"
     )]
     NotAtStart { off_m: f64, turned_rad: f64 },
+    #[error(
+        "the arm is stopped: {0}; put right what caused it and start again{hint}", hint = if *.1 { "; `--recover` brings an arm \
+         that starts outside its limits slowly back inside" } else { "" }
+    )]
+    Stopped(String, bool),
     #[error("a thread of the session ended unexpectedly")]
     ThreadGone,
     #[error("{0}")]
@@ -97,17 +106,19 @@ pub struct Plan {
     pub quiet: bool,
     /// Begins where a recorded episode began, instead of somewhere in the launch file's box.
     pub repeat: Option<Repeat>,
+    /// A person has looked: an arm that starts outside its limits may come back inside by itself.
+    pub recover: bool,
 }
 
 /// What the first episode repeats.
 #[derive(Clone, Copy, Debug)]
 pub struct Repeat {
     pub start: TcpPose,
-    /// Whose objects lie in the tray.
-    pub split: Split,
+    /// Whose objects lie in the tray: the name of a split.
+    pub split: &'static str,
 }
 
-pub struct Summary {
+pub struct Summary<const N: usize = JOINTS> {
     pub finished: Vec<EpisodeResult>,
     pub control: ControlReport,
     /// Records that found the recorder's queues full.
@@ -120,20 +131,20 @@ pub struct Summary {
     /// Names of the threads that did not end; the arm is at rest without them.
     pub hanging: Vec<String>,
     /// The newest record of the control loop, with its counters.
-    pub last: Step<JOINTS>,
+    pub last: Step<N>,
     pub interrupted: bool,
 }
 
 /// What the session's own thread holds while the others run.
-struct Session<'a> {
-    launch: &'a Launch,
-    lineage: Lineage<'a>,
+struct Session<'a, const N: usize> {
+    launch: &'a Launch<N>,
+    lineage: Lineage<'a, N>,
     plan: Plan,
     thread: Thread,
-    feeder: sim::SceneFeeder,
-    judge: sim::SimObserver,
+    /// Only where the arm is simulated.
+    stage: Option<Box<dyn Stage>>,
     requests: rtrb::Producer<Request>,
-    newest: LatestOutput<Step<JOINTS>>,
+    newest: LatestOutput<Step<N>>,
     seeds: Sender<u64>,
     played: Receiver<Played>,
     cancelled: Arc<AtomicBool>,
@@ -141,6 +152,9 @@ struct Session<'a> {
     camera: triple_buffer::Output<CameraCounters>,
     recorder: Recorder,
     status: StatusLine,
+    supervision: Supervision,
+    /// The policy has something to decide.
+    playing: bool,
     finished: Vec<EpisodeResult>,
     seed: u64,
     /// Given to the policy when it starts.
@@ -150,35 +164,33 @@ struct Session<'a> {
     /// Episodes whose record is not as it should be.
     incomplete: u32,
     /// The step that was shown last, to measure the rate.
-    shown: Option<Step<JOINTS>>,
+    shown: Option<Step<N>>,
     realtime: Process,
 }
 
-/// Runs the session of a simulated robot. `interrupted` becomes true when a person wants the arm to stop.
-pub fn run(
-    launch: &Launch,
+/// Runs a session with the robot of the launch file. `interrupted` becomes true when a person wants the arm to stop.
+pub fn run<const N: usize>(
+    launch: &Launch<N>,
     policy: OpenPolicy,
     plan: Plan,
     interrupted: &Arc<AtomicBool>,
-) -> Result<Summary, SessionError> {
+) -> Result<Summary<N>, SessionError> {
     let lineage = Lineage::new(launch, policy.identity)?;
     // Before any other thread starts: their stacks are then locked too.
     let wishes = ThreadPlan::control(launch.control.cpu);
     let realtime = Process::prepare(launch.control.real_time, &wishes)?;
     let mut rng = Xoshiro256PlusPlus::seed_from_u64(plan.seed);
-    let scene = wiring::scene(launch)?;
-    let split = plan.repeat.map_or(Split::Test, |repeat| repeat.split);
-    let mut world = World::build(scene, split, plan.seed).map_err(WiringError::from)?;
     let start = match plan.repeat {
         Some(repeat) => repeat.start,
         None => wiring::draw_start(launch, &mut rng),
     };
-    world.place_arm(wiring::start_joints(launch, &start, &mut rng)?.0.into());
-    let mut parts = sim::Rig::new(world);
-    let seat = parts.camera(View::Policy);
-    let (mut policy_truth, judge) = (parts.observer(), parts.observer());
-    let (mut arm, feeder) = parts.split();
-    wiring::check_pace(launch, &arm)?;
+    let split = plan.repeat.map_or(SPLIT, |repeat| repeat.split);
+    let Parts {
+        arm,
+        camera: seat,
+        stage,
+        truth,
+    } = wiring::parts(launch, split, plan.seed, &start, &mut rng)?;
 
     let mut controller = wiring::controller(launch, plan.mode)?;
     let (recorder, steps, events) = Recorder::start(QUEUES)?;
@@ -210,7 +222,7 @@ pub fn run(
         link: PolicyLink {
             frames: frames_read,
             observation: observation_read,
-            truth: Some(Box::new(move |truth| policy_truth.truth(truth).is_some())),
+            truth,
             decisions,
             events: events.clone(),
             progress: progress.clone(),
@@ -234,22 +246,28 @@ pub fn run(
         // Whatever ends this scope also ends the threads.
         let _end = EndOnDrop(&ended);
         let period = threads::frame_period(launch);
-        let camera = named("camera").spawn(move || match seat.open() {
+        let camera = named("camera").spawn(move || match seat() {
             Ok(mut camera) => {
                 let _ = camera_ready.send(Ok(()));
-                threads::camera(&mut camera, period, camera_link);
+                threads::camera(&mut *camera, period, camera_link);
             }
-            Err(error) => drop(camera_ready.send(Err(error.to_string()))),
+            Err(error) => drop(camera_ready.send(Err(error))),
         })?;
         camera_opened
             .recv()
             .map_err(|_| SessionError::ThreadGone)?
             .map_err(SessionError::Camera)?;
         let policy = named("policy").spawn(move || player.run(&seeds_read, &played_send))?;
-        let (arm, controller) = (&mut arm, &mut controller);
-        arm.restart(LinuxMono::now());
+        let controller = &mut controller;
         let control = named("control").spawn_scoped(scope, move || {
-            threads::control(launch, arm, controller, link, &control_ready)
+            // Only now: from here on its drives expect a command every tick.
+            match arm.enable() {
+                Ok(mut arm) => threads::control(launch, &mut arm, controller, link, &control_ready),
+                Err(error) => {
+                    let _ = control_ready.send(Err(error.to_string()));
+                    None
+                }
+            }
         })?;
         let thread = control_started
             .recv()
@@ -264,8 +282,7 @@ pub fn run(
             lineage,
             plan,
             thread,
-            feeder,
-            judge,
+            stage,
             requests,
             newest: newest_read,
             seeds,
@@ -275,6 +292,8 @@ pub fn run(
             camera: camera_counters_read,
             recorder,
             status: StatusLine::new(quiet),
+            supervision: Supervision::from_environment(LinuxMono::now()),
+            playing: false,
             finished: Vec::new(),
             seed: 0,
             policy_seed: 0,
@@ -401,6 +420,7 @@ pub(crate) mod tests {
             directory: directory.clone(),
             quiet: true,
             repeat: None,
+            recover: false,
         };
         let summary = run(&launch, policy, plan, &interrupted).unwrap();
         assert_eq!(summary.hanging, ["policy"]);

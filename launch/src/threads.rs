@@ -35,12 +35,12 @@ use visuomotor_runtime::realtime::{Preference, Thread, ThreadPlan};
 use visuomotor_runtime::step::Step;
 
 /// The control thread's ends of all hand-overs; wait-free.
-pub struct ControlLink {
+pub struct ControlLink<const N: usize = JOINTS> {
     pub requests: rtrb::Consumer<Request>,
     pub decisions: rtrb::Consumer<Decision>,
     pub observation: LatestInput<GripperObservation>,
-    pub newest: LatestInput<Step<JOINTS>>,
-    pub steps: StepSink<JOINTS>,
+    pub newest: LatestInput<Step<N>>,
+    pub steps: StepSink<N>,
     pub ended: Arc<AtomicBool>,
     /// Of all ticks.
     pub health: HealthSummary,
@@ -50,9 +50,9 @@ pub struct ControlLink {
     pub meter: Option<HealthMeter>,
 }
 
-impl ControlLink {
+impl<const N: usize> ControlLink<N> {
     /// How the tick of this step fared.
-    pub fn measure(&mut self, step: &Step<JOINTS>) -> Option<Health> {
+    pub fn measure(&mut self, step: &Step<N>) -> Option<Health> {
         let woken = step.due + step.jitter;
         let meter = self.meter.as_mut()?;
         let health = meter.tick(woken, LinuxMono::now);
@@ -61,7 +61,7 @@ impl ControlLink {
     }
 
     /// Everything that leaves the control thread in a tick but for the command.
-    pub fn hand_over(&mut self, outputs: &Outputs<JOINTS>, health: Option<Health>) {
+    pub fn hand_over(&mut self, outputs: &Outputs<N>, health: Option<Health>) {
         let step = outputs.step;
         if let Some(observation) = outputs.observation {
             self.observation.write(Some(Stamped {
@@ -77,7 +77,7 @@ impl ControlLink {
     }
 }
 
-impl Exchange<JOINTS> for ControlLink {
+impl<const N: usize> Exchange<N> for ControlLink<N> {
     fn decision(&mut self) -> Option<Decision> {
         self.decisions.pop().ok()
     }
@@ -86,7 +86,7 @@ impl Exchange<JOINTS> for ControlLink {
         self.requests.pop().ok()
     }
 
-    fn publish(&mut self, outputs: &Outputs<JOINTS>) {
+    fn publish(&mut self, outputs: &Outputs<N>) {
         let health = self.measure(&outputs.step);
         self.hand_over(outputs, health);
     }
@@ -106,11 +106,11 @@ pub struct ControlReport {
 }
 
 /// The control thread, from its first tick to a controlled end.
-pub fn control(
-    launch: &Launch,
-    arm: &mut impl Arm<JOINTS>,
-    controller: &mut Controller<JOINTS>,
-    mut link: ControlLink,
+pub fn control<const N: usize>(
+    launch: &Launch<N>,
+    arm: &mut impl Arm<N>,
+    controller: &mut Controller<N>,
+    mut link: ControlLink<N>,
     ready: &Sender<Result<Thread, String>>,
 ) -> Option<ControlReport> {
     let plan = ThreadPlan::control(launch.control.cpu);
@@ -171,7 +171,7 @@ impl FrameExchange for CameraLink {
 }
 
 /// The camera thread: a frame every period, the newest to the policy and all of them to the recorder.
-pub fn camera(camera: &mut impl Camera, period: Duration, mut link: CameraLink) {
+pub fn camera(camera: &mut (impl Camera + ?Sized), period: Duration, mut link: CameraLink) {
     // Without the right to it the camera is merely less punctual; the control thread has reported what is missing.
     let _ = Thread::enter(Preference::Preferred, ThreadPlan::camera());
     let ticker = Ticker::<ThreadMono>::new(LinuxMono::now(), period);
@@ -338,7 +338,7 @@ impl PolicyThread {
 }
 
 /// The period of frames, from the launch file's rate of actions: several frames an action, so that the newest is fresh.
-pub fn frame_period(launch: &Launch) -> Duration {
+pub fn frame_period<const N: usize>(launch: &Launch<N>) -> Duration {
     const FRAMES_PER_ACTION: u64 = 8;
     Duration::from_ticks(launch.action_period().as_ticks() / FRAMES_PER_ACTION)
 }

@@ -2,6 +2,10 @@
 //!
 //! Not responsible for what the parts do, nor for checking the launch file ([`crate::config`]).
 
+mod robot;
+
+pub use robot::{Parts, parts};
+
 use crate::config::Launch;
 use crate::source::InputError;
 use nalgebra::Vector3;
@@ -123,7 +127,9 @@ pub fn start_joints<const N: usize>(
 }
 
 #[cfg(feature = "sim")]
-pub fn scene(launch: &Launch) -> Result<&visuomotor_drivers::sim::SceneConfig, WiringError> {
+pub fn scene<const N: usize>(
+    launch: &Launch<N>,
+) -> Result<&visuomotor_drivers::sim::SceneConfig, WiringError> {
     launch
         .scene
         .as_ref()

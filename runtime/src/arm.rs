@@ -2,8 +2,11 @@
 //!
 //! An implementation answers for bounded time, for honest ages, and for nothing else: limits, interpolation and stops
 //! are decided in [`crate::safety`]. It can only be handed a [`SafeCommand`], which only `safety` can make.
+//!
+//! A physical arm is brought up in two steps that are two types: [`Connected`] answers and cannot be moved; `enable` makes
+//! an [`Arm`] of it, under power where it stands.
 
-use crate::clock::Instant;
+use crate::clock::{Duration, Instant};
 use crate::safety::{SafeCommand, StopCategory};
 use crate::units::{JointPositions, JointTorques, JointVelocities};
 
@@ -47,12 +50,39 @@ pub enum ArmError {
     Drive { code: u32 },
 }
 
+/// An arm that answers, and has no power from us yet: it can be looked at and moved by hand.
+pub trait Connected<const N: usize>: Sized {
+    type Enabled: Arm<N>;
+
+    /// As [`Arm::read`].
+    fn read(&mut self, now: Instant) -> Result<ArmState<N>, ArmError>;
+
+    /// Sets the drives' own watchdog and limits where they have them, tells each drive to hold where it stands, and only then
+    /// gives power. When anything of it fails, no drive is left with power.
+    fn enable(self) -> Result<Self::Enabled, BringUpError>;
+}
+
+/// Why an arm does not start. `remedy` says what a person should do.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{device}: {problem}; {remedy}")]
+pub struct BringUpError {
+    /// Which device, as a person finds it: "/dev/ttyACM0", "servo 3 (elbow)".
+    pub device: String,
+    pub problem: String,
+    pub remedy: String,
+}
+
 pub trait Arm<const N: usize> {
     /// The newest sample of the encoders at time `now`. A failed read is an error, never an older value.
     fn read(&mut self, now: Instant) -> Result<ArmState<N>, ArmError>;
 
     /// Sends one command, to be reached at the end of this control period.
     fn write(&mut self, command: &SafeCommand<N>) -> Result<(), ArmError>;
+
+    /// How long a read and a write together keep the caller at most, whatever the device and the line do.
+    fn io_time_max(&self) -> Duration {
+        Duration::ZERO
+    }
 
     /// Asks the drives for a stop of this category: 0 and 1 to remove power, 2 to hold under power. Idempotent, legal in
     /// every state, cannot fail, and never gives power back: only a later command may.

@@ -43,6 +43,13 @@ pub trait Camera {
     /// Width and height in pixels of every frame that will come.
     fn size(&self) -> (u32, u32);
 
-    /// Waits for the newest frame at time `now` and writes it into `frame`, whose buffer is reused.
+    /// Waits for the newest frame at time `now` and writes it into `frame`, whose buffer is reused. An error leaves nothing
+    /// in `frame` that may be looked at.
     fn capture(&mut self, now: Instant, frame: &mut Frame) -> Result<(), CameraError>;
+
+    /// Whether frames come in a cycle of the camera's own, for which [`Camera::capture`] waits in bounded time. Such a camera
+    /// is asked again as soon as it gave a frame: on a timer of its own, the loop would be up to a whole period late.
+    fn owns_cycle(&self) -> bool {
+        false
+    }
 }

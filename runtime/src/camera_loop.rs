@@ -1,5 +1,8 @@
 //! The camera's task: a frame every period, and only what is newer than the last goes on to whoever looks.
 //!
+//! A camera that owns its cycle ([`Camera::owns_cycle`]) gives the pace: it is asked again at once after a frame, and when the
+//! period has passed after anything else, so that a camera that answers nonsense at once cannot make the task spin.
+//!
 //! Responsible for when the camera is polled and for which frames are handed over; all others are counted. Not responsible
 //! for how a frame is taken ([`Camera`]), nor for how old one may be when something is decided by it
 //! ([`crate::controller`]).
@@ -44,7 +47,8 @@ pub struct CameraCounters {
     pub repeated: u64,
     pub out_of_order: u64,
     pub from_future: u64,
-    /// Periods in which the camera could not be polled, because the poll before took too long.
+    /// Periods in which the camera could not be polled, because the poll before took too long: for a camera that owns its
+    /// cycle, those that passed without a frame of it (rounded, so that a cycle a little off the period misses none).
     pub missed: u64,
 }
 
@@ -76,13 +80,17 @@ impl CameraCounters {
 /// Runs until [`FrameExchange::ended`]. After an error the camera is asked again when the next frame is due.
 pub async fn poll<C: Clock>(
     mut ticker: Ticker<C>,
-    camera: &mut impl Camera,
+    camera: &mut (impl Camera + ?Sized),
     exchange: &mut impl FrameExchange,
 ) {
     let mut counters = CameraCounters::default();
     let mut last = None;
+    let mut at_once = false;
     loop {
-        counters.missed += ticker.tick().await.missed;
+        counters.missed += match at_once {
+            true => ticker.restart().await,
+            false => ticker.tick().await.missed,
+        };
         if exchange.ended() {
             return;
         }
@@ -96,6 +104,7 @@ pub async fn poll<C: Clock>(
             last = Some(newest);
             exchange.publish();
         }
+        at_once = judged.is_ok() && camera.owns_cycle();
         exchange.polled(&counters, judged.err());
     }
 }
@@ -345,6 +354,129 @@ mod tests {
         executor::run::<SimMono>(&mut [pin!(poll(ticker, &mut Slow(0), &mut album))]);
         // The last poll, 22.5 ms after the first, served the 23rd period.
         assert_eq!((album.counters.frames, album.counters.missed), (10, 13));
+    }
+
+    /// Takes a picture every `cycle`, and whoever asks waits for the next one. Stalls once, for `stall` after `well` frames.
+    struct Cyclic {
+        owns_cycle: bool,
+        cycle: Duration,
+        well: u64,
+        stall: Duration,
+        next: Instant,
+        taken: u64,
+        /// From a picture until it was handed over, by picture.
+        waited: Vec<Duration>,
+    }
+
+    impl Camera for Cyclic {
+        fn size(&self) -> (u32, u32) {
+            (0, 0)
+        }
+
+        fn capture(&mut self, now: Instant, frame: &mut Frame) -> Result<(), CameraError> {
+            if self.taken == self.well {
+                self.taken += 1;
+                self.next = now + self.stall;
+                SimMono::spend(self.stall);
+                return Err(CameraError::NoFrame);
+            }
+            while self.next + self.cycle <= now {
+                self.next += self.cycle;
+            }
+            SimMono::spend(
+                self.next
+                    .checked_duration_since(now)
+                    .unwrap_or(Duration::ZERO),
+            );
+            (frame.captured_at, frame.sequence) = (self.next, self.taken);
+            self.waited.push(SimMono::now() - self.next);
+            self.next += self.cycle;
+            self.taken += 1;
+            Ok(())
+        }
+
+        fn owns_cycle(&self) -> bool {
+            self.owns_cycle
+        }
+    }
+
+    fn paced(owns_cycle: bool, cycle: Duration, well: u64) -> (Album, Vec<Duration>) {
+        let mut album = album(200);
+        SimMono::reset();
+        let mut camera = Cyclic {
+            owns_cycle,
+            cycle,
+            well,
+            stall: PERIOD * 5,
+            next: SimMono::EPOCH + cycle / 3,
+            taken: 0,
+            waited: Vec::new(),
+        };
+        let ticker = Ticker::<SimMono>::new(SimMono::EPOCH, PERIOD);
+        executor::run::<SimMono>(&mut [pin!(poll(ticker, &mut camera, &mut album))]);
+        (album, camera.waited)
+    }
+
+    #[test]
+    fn a_camera_with_a_cycle_of_its_own_is_never_kept_waiting() {
+        // Nominal, a little faster, a little slower.
+        for cycle_us in [1000, 970, 1030] {
+            let cycle = Duration::from_micros(cycle_us);
+            let (album, waited) = paced(true, cycle, u64::MAX);
+            assert_eq!((album.counters.frames, album.counters.missed), (200, 0));
+            assert!(waited.iter().all(|waited| waited.is_zero()), "{cycle_us}");
+        }
+        // By the timer, frames of a slightly faster camera wait for up to a period.
+        let (_, waited) = paced(false, Duration::from_micros(970), u64::MAX);
+        assert!(waited.iter().max() > Some(&(PERIOD * 9 / 10)));
+    }
+
+    #[test]
+    fn periods_without_a_frame_of_a_slow_or_stalled_camera_are_missed() {
+        // Half the rate: a period is missed between any two frames; what passed after the last one, no poll has told.
+        let (album, _) = paced(true, PERIOD * 2, u64::MAX);
+        assert_eq!((album.counters.frames, album.counters.missed), (200, 198));
+        // A stall of five periods, one of which the failed poll itself served.
+        let (album, waited) = paced(true, PERIOD, 100);
+        let counters = album.counters;
+        assert_eq!((counters.frames, counters.no_frame), (199, 1));
+        assert_eq!(counters.missed, 4);
+        assert!(waited.iter().all(|waited| waited.is_zero()));
+    }
+
+    /// Owns its cycle and breaks its promise to wait.
+    struct Hasty(Answer);
+
+    impl Camera for Hasty {
+        fn size(&self) -> (u32, u32) {
+            (0, 0)
+        }
+
+        fn capture(&mut self, _now: Instant, frame: &mut Frame) -> Result<(), CameraError> {
+            let (_, sequence, _) = self.0?;
+            (frame.captured_at, frame.sequence) = (SimMono::EPOCH, sequence);
+            Ok(())
+        }
+
+        fn owns_cycle(&self) -> bool {
+            true
+        }
+    }
+
+    #[test]
+    fn a_camera_that_answers_nonsense_at_once_cannot_make_the_task_spin() {
+        for answer in [frame(0, 3), Err(CameraError::Disconnected)] {
+            let mut album = album(100);
+            SimMono::reset();
+            let ticker = Ticker::<SimMono>::new(SimMono::EPOCH, PERIOD);
+            executor::run::<SimMono>(&mut [pin!(poll(ticker, &mut Hasty(answer), &mut album))]);
+            // The task sees that it should end one period after its last poll.
+            let polls_at_once = album.counters.frames as u32;
+            assert_eq!(
+                SimMono::now() - SimMono::EPOCH,
+                PERIOD * (100 - polls_at_once)
+            );
+        }
     }
 
     proptest! {

@@ -4,6 +4,7 @@
 
 use super::SceneError;
 use super::mesh::{self, MeshError, MeshLibrary};
+use super::robot::Robot;
 use rand::Rng;
 use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
@@ -18,12 +19,16 @@ pub const OBJECTS_MAX: usize = 32;
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct SceneConfig {
+    /// Who stands at the tray.
+    pub robot: Robot,
     pub objects: ObjectConfig,
     pub camera: CameraConfig,
     pub latency: LatencyConfig,
     /// Position of the task frame (centre of the tray's floor) in the robot's base frame; the axes are parallel.
     #[serde(deserialize_with = "exactly")]
     pub tray_in_base_m: [f64; 3],
+    /// Inner half width of the square tray, m. Scripted policies plan with the default.
+    pub tray_half_m: f64,
     /// Height of the tray's walls above its floor, m.
     pub wall_height_m: f64,
     /// Mean grey of the tray's floor, 0 to 1; each channel varies by ±0.1 around it.
@@ -49,10 +54,12 @@ pub struct SceneConfig {
 impl Default for SceneConfig {
     fn default() -> Self {
         Self {
+            robot: Robot::default(),
             objects: ObjectConfig::default(),
             camera: CameraConfig::default(),
             latency: LatencyConfig::default(),
             tray_in_base_m: [0.60, 0.0, 0.02],
+            tray_half_m: 0.14,
             wall_height_m: 0.03,
             tray_grey: [0.3, 0.8],
             wall_grey: [0.2, 0.8],
@@ -253,9 +260,10 @@ impl SceneConfig {
             "objects.spawn_half_width_m",
             [objects.spawn_half_width_m; 2],
             0.0,
-            0.14,
+            self.tray_half_m,
         )?;
         range("objects.spacing_m", [objects.spacing_m; 2], 0.0, 0.5)?;
+        range("tray_half_m", [self.tray_half_m; 2], 0.05, 0.2)?;
         range("wall_height_m", [self.wall_height_m; 2], 0.001, 0.5)?;
         for (key, grey) in [
             ("tray_grey", self.tray_grey),

@@ -5,6 +5,7 @@
 //!
 //! Not responsible for speed limits: those are the safety filter's.
 
+use super::robot::{Drive, Gripper, RobotModel};
 use std::fmt::Write;
 
 pub const JOINTS: usize = 7;
@@ -20,19 +21,87 @@ pub const START_Q: [f64; JOINTS] = [0.0, 0.548_949, 0.0, -1.332_549, 0.0, 1.260_
 /// The same, turned about the base until the tool is beside the tray.
 pub const ASIDE_Q: [f64; JOINTS] = [1.4, 0.548_949, 0.0, -1.332_549, 0.0, 1.260_095, 0.0];
 
-struct Joint {
+/// The fingers have no common drive here; this says what one would show.
+const PINION_M: f64 = 0.02;
+pub const GRIPPER: Gripper = Gripper::Sliding {
+    travel_m: FINGER_TRAVEL_M,
+    pinion_m: PINION_M,
+};
+
+pub const MODEL: RobotModel = RobotModel {
+    name: "iiwa14",
+    joints: JOINTS,
+    drive: Drive::Positions,
+    gripper: GRIPPER,
+    stand_m: 0.0,
+    start_q: &START_Q,
+    aside_q: &ASIDE_Q,
+    fingers: ["finger_left", "finger_right"],
+    defaults: DEFAULTS,
+    bodies: |base_m| bodies(base_m, &IIWA14),
+    couplings: COUPLINGS,
+    actuators,
+};
+
+/// Both fingers move alike, and pass through each other.
+pub const COUPLINGS: &str = r#"<equality><joint joint1="finger_left" joint2="finger_right" solref="0.005 1"/></equality>
+<contact><exclude body1="finger_left" body2="finger_right"/></contact>"#;
+
+/// What an arm of this geometry weighs and how it is driven.
+pub struct Build {
+    /// Attribute of every body that gravity does not pull down; empty or with a space before it.
+    pub compensated: &'static str,
+    /// Centre of mass, mass and inertia of the base.
+    pub base: Mass,
+    pub links: [Mass; JOINTS],
+    /// Attributes of the joint: the inertia of the motor behind its gear, kg·m², and its friction.
+    pub joints: [&'static str; JOINTS],
+    pub hand: Mass,
+    pub finger_kg: f64,
+    /// Attributes of the fingers' joints.
+    pub finger_joint: &'static str,
+}
+
+/// Centre of mass, mass in kg and the inertia's diagonal about it, link frame.
+pub struct Mass(pub &'static str, pub f64, pub &'static str);
+
+#[rustfmt::skip]
+const IIWA14: Build = Build {
+    compensated: r#" gravcomp="1""#,
+    base: Mass("-0.1 0 0.07", 5.0, "0.05 0.06 0.03"),
+    links: [
+        Mass("0 -0.03 0.12", 5.76, "0.0333 0.033 0.0123"),
+        Mass("0.0003 0.059 0.042", 6.35, "0.0305 0.0304 0.011"),
+        Mass("0 0.03 0.13", 3.5, "0.025 0.0238 0.0076"),
+        Mass("0 0.067 0.034", 3.5, "0.017 0.0164 0.006"),
+        Mass("0.0001 0.021 0.076", 3.5, "0.01 0.0087 0.00449"),
+        Mass("0 0.0006 0.0004", 1.8, "0.0049 0.0047 0.0036"),
+        Mass("0 0 0.02", 1.2, "0.001 0.001 0.001"),
+    ],
+    joints: [
+        r#"armature="1""#, r#"armature="1""#, r#"armature="0.6""#, r#"armature="0.6""#, r#"armature="0.3""#, r#"armature="0.2""#,
+        r#"armature="0.1""#,
+    ],
+    hand: Mass("0 0 0.10", 0.7, "0.0026 0.0020 0.0010"),
+    finger_kg: 0.05,
+    finger_joint: r#"armature="0.08" damping="10""#,
+};
+/// Torque limit, N·m, and stiffness, N·m/rad, of the joints' position servos.
+const SERVOS: [[f64; 2]; JOINTS] = [
+    [320.0, 20_000.0],
+    [320.0, 20_000.0],
+    [176.0, 10_000.0],
+    [176.0, 10_000.0],
+    [110.0, 4_000.0],
+    [40.0, 2_000.0],
+    [40.0, 1_000.0],
+];
+
+struct Link {
     /// Frame of the link in the frame of the link before.
     position: &'static str,
     quaternion: &'static str,
     range_deg: f64,
-    torque_nm: f64,
-    /// Stiffness of the position servo, N·m/rad.
-    stiffness: f64,
-    /// Inertia of the motor behind its gear, kg·m².
-    armature: f64,
-    mass_kg: f64,
-    centre_of_mass: &'static str,
-    inertia: &'static str,
     shapes: &'static str,
 }
 
@@ -42,44 +111,37 @@ const TURNED: &str = "0 0 1 1";
 const TILTED: &str = "1 1 0 0";
 
 #[rustfmt::skip]
-const LINKS: [Joint; JOINTS] = [
-    Joint {
-        position: "0 0 0.1575", quaternion: "1 0 0 0", range_deg: 170.0, torque_nm: 320.0, stiffness: 20_000.0, armature: 1.0,
-        mass_kg: 5.76, centre_of_mass: "0 -0.03 0.12", inertia: "0.0333 0.033 0.0123",
+const LINKS: [Link; JOINTS] = [
+    Link {
+        position: "0 0 0.1575", quaternion: "1 0 0 0", range_deg: 170.0,
         shapes: r#"<geom class="grey" type="cylinder" size="0.079 0.05" pos="0 0 0.055"/><geom class="accent" type="cylinder" size="0.0805 0.006" pos="0 0 0.006"/>
 <geom class="grey" type="capsule" size="0.079" fromto="0 0 0.08 0 0 0.2025"/><geom class="accent" type="cylinder" size="0.062 0.083" pos="0 0 0.2025" quat="1 1 0 0"/>"#,
     },
-    Joint {
-        position: "0 0 0.2025", quaternion: TURNED, range_deg: 120.0, torque_nm: 320.0, stiffness: 20_000.0, armature: 1.0,
-        mass_kg: 6.35, centre_of_mass: "0.0003 0.059 0.042", inertia: "0.0305 0.0304 0.011",
+    Link {
+        position: "0 0 0.2025", quaternion: TURNED, range_deg: 120.0,
         shapes: r#"<geom class="grey" type="capsule" size="0.076" fromto="0 0 0 0 0.15 0"/><geom class="grey" type="cylinder" size="0.074 0.03" pos="0 0.17 0" quat="1 1 0 0"/>"#,
     },
-    Joint {
-        position: "0 0.2045 0", quaternion: TURNED, range_deg: 170.0, torque_nm: 176.0, stiffness: 10_000.0, armature: 0.6,
-        mass_kg: 3.5, centre_of_mass: "0 0.03 0.13", inertia: "0.025 0.0238 0.0076",
+    Link {
+        position: "0 0.2045 0", quaternion: TURNED, range_deg: 170.0,
         shapes: r#"<geom class="accent" type="cylinder" size="0.0755 0.006" pos="0 0 0.006"/><geom class="grey" type="cylinder" size="0.072 0.06" pos="0 0 0.07"/>
 <geom class="grey" type="capsule" size="0.072" fromto="0 0 0.12 0 0 0.2155"/><geom class="accent" type="cylinder" size="0.056 0.076" pos="0 0 0.2155" quat="1 1 0 0"/>"#,
     },
-    Joint {
-        position: "0 0 0.2155", quaternion: TILTED, range_deg: 120.0, torque_nm: 176.0, stiffness: 10_000.0, armature: 0.6,
-        mass_kg: 3.5, centre_of_mass: "0 0.067 0.034", inertia: "0.017 0.0164 0.006",
+    Link {
+        position: "0 0 0.2155", quaternion: TILTED, range_deg: 120.0,
         shapes: r#"<geom class="grey" type="capsule" size="0.069" fromto="0 0 0 0 0.13 0"/><geom class="grey" type="cylinder" size="0.066 0.03" pos="0 0.15 0" quat="1 1 0 0"/>"#,
     },
-    Joint {
-        position: "0 0.1845 0", quaternion: TURNED, range_deg: 170.0, torque_nm: 110.0, stiffness: 4_000.0, armature: 0.3,
-        mass_kg: 3.5, centre_of_mass: "0.0001 0.021 0.076", inertia: "0.01 0.0087 0.00449",
+    Link {
+        position: "0 0.1845 0", quaternion: TURNED, range_deg: 170.0,
         shapes: r#"<geom class="accent" type="cylinder" size="0.0675 0.006" pos="0 0 0.006"/><geom class="grey" type="cylinder" size="0.063 0.05" pos="0 0 0.06"/>
 <geom class="grey" type="capsule" size="0.058" fromto="0 0 0.11 0 0 0.2155"/>"#,
     },
-    Joint {
-        position: "0 0 0.2155", quaternion: TILTED, range_deg: 120.0, torque_nm: 40.0, stiffness: 2_000.0, armature: 0.2,
-        mass_kg: 1.8, centre_of_mass: "0 0.0006 0.0004", inertia: "0.0049 0.0047 0.0036",
+    Link {
+        position: "0 0 0.2155", quaternion: TILTED, range_deg: 120.0,
         shapes: r#"<geom class="grey" type="sphere" size="0.062"/><geom class="accent" type="cylinder" size="0.046 0.064"/>
 <geom class="grey" type="cylinder" size="0.05 0.02" pos="0 0.055 0" quat="1 1 0 0"/>"#,
     },
-    Joint {
-        position: "0 0.081 0", quaternion: TURNED, range_deg: 175.0, torque_nm: 40.0, stiffness: 1_000.0, armature: 0.1,
-        mass_kg: 1.2, centre_of_mass: "0 0 0.02", inertia: "0.001 0.001 0.001",
+    Link {
+        position: "0 0.081 0", quaternion: TURNED, range_deg: 175.0,
         shapes: r#"<geom class="grey" type="cylinder" size="0.046 0.0225" pos="0 0 0.0225"/>"#,
     },
 ];
@@ -96,64 +158,70 @@ pub const DEFAULTS: &str = r#"
 pub const SERVO_DAMPING_S: f64 = 0.03;
 
 /// The arm's bodies, its base at this position in the world frame.
-pub fn bodies(base_m: [f64; 3]) -> String {
+pub fn bodies(base_m: [f64; 3], build: &Build) -> String {
     let [x, y, z] = base_m;
+    let Build {
+        compensated,
+        base: Mass(centre, mass, inertia),
+        ..
+    } = build;
     let mut mjcf = format!(
         r#"<body name="base_link" pos="{x} {y} {z}">
-<inertial pos="-0.1 0 0.07" mass="5" diaginertia="0.05 0.06 0.03"/>
+<inertial pos="{centre}" mass="{mass}" diaginertia="{inertia}"/>
 <geom class="grey" type="cylinder" size="0.10 0.015" pos="0 0 0.015"/><geom class="grey" type="cylinder" size="0.085 0.06" pos="0 0 0.0875"/>
 "#
     );
     for (i, link) in LINKS.iter().enumerate() {
-        let number = i + 1;
+        let (number, joint) = (i + 1, build.joints[i]);
+        let Mass(centre, mass, inertia) = &build.links[i];
         let range = link.range_deg.to_radians();
         // Writing to a String cannot fail.
         let _ = writeln!(
             mjcf,
-            r#"<body name="link_{number}" pos="{}" quat="{}" gravcomp="1">
-<joint name="joint_{number}" type="hinge" axis="0 0 1" range="-{range} {range}" armature="{}"/>
-<inertial pos="{}" mass="{}" diaginertia="{}"/>
+            r#"<body name="link_{number}" pos="{}" quat="{}"{compensated}>
+<joint name="joint_{number}" type="hinge" axis="0 0 1" range="-{range} {range}" {joint}/>
+<inertial pos="{centre}" mass="{mass}" diaginertia="{inertia}"/>
 {}"#,
-            link.position,
-            link.quaternion,
-            link.armature,
-            link.centre_of_mass,
-            link.mass_kg,
-            link.inertia,
-            link.shapes
+            link.position, link.quaternion, link.shapes
         );
     }
-    mjcf.push_str(&gripper());
+    mjcf.push_str(&gripper(build));
     mjcf.push_str(&"</body>".repeat(JOINTS + 1));
     mjcf
 }
 
 /// Palm, neck and fingers on the flange. The frame equals the TCP's but for its origin: z out of the fingers, y the
 /// direction in which they close.
-fn gripper() -> String {
+fn gripper(build: &Build) -> String {
+    let Build {
+        compensated,
+        hand: Mass(centre, mass, inertia),
+        finger_kg,
+        finger_joint,
+        ..
+    } = build;
     format!(
-        r#"<body name="hand" pos="0 0 0.045" quat="0 0 0 1" gravcomp="1">
-<inertial pos="0 0 0.10" mass="0.7" diaginertia="0.0026 0.0020 0.0010"/>
+        r#"<body name="hand" pos="0 0 0.045" quat="0 0 0 1"{compensated}>
+<inertial pos="{centre}" mass="{mass}" diaginertia="{inertia}"/>
 <geom class="hand" type="cylinder" size="0.03 0.0475" pos="0 0 0.0475" contype="0" conaffinity="0" rgba="0.62 0.63 0.65 1"/>
 <geom class="hand" type="box" size="0.025 0.055 0.02" pos="0 0 0.115"/>
 <site name="tcp" pos="0 0 {FLANGE_TO_TCP_M}" group="4"/>
-<body name="finger_left" pos="0 0 {FLANGE_TO_TCP_M}" gravcomp="1">
-<joint name="finger_left" type="slide" axis="0 1 0" range="0 {FINGER_TRAVEL_M}" armature="0.08" damping="10"/>
-<geom class="hand" type="box" size="0.011 0.006 0.035" pos="0 0.006 -0.035" mass="0.05"/></body>
-<body name="finger_right" pos="0 0 {FLANGE_TO_TCP_M}" gravcomp="1">
-<joint name="finger_right" type="slide" axis="0 -1 0" range="0 {FINGER_TRAVEL_M}" armature="0.08" damping="10"/>
-<geom class="hand" type="box" size="0.011 0.006 0.035" pos="0 -0.006 -0.035" mass="0.05"/></body>
+<body name="finger_left" pos="0 0 {FLANGE_TO_TCP_M}"{compensated}>
+<joint name="finger_left" type="slide" axis="0 1 0" range="0 {FINGER_TRAVEL_M}" {finger_joint}/>
+<geom class="hand" type="box" size="0.011 0.006 0.035" pos="0 0.006 -0.035" mass="{finger_kg}"/></body>
+<body name="finger_right" pos="0 0 {FLANGE_TO_TCP_M}"{compensated}>
+<joint name="finger_right" type="slide" axis="0 -1 0" range="0 {FINGER_TRAVEL_M}" {finger_joint}/>
+<geom class="hand" type="box" size="0.011 0.006 0.035" pos="0 -0.006 -0.035" mass="{finger_kg}"/></body>
 </body>
 "#
     )
 }
 
 /// Position servos of the joints, then of the two fingers.
-pub fn actuators() -> String {
+fn actuators() -> String {
     let mut mjcf = String::new();
-    for (i, link) in LINKS.iter().enumerate() {
-        let (number, kp, kv) = (i + 1, link.stiffness, link.stiffness * SERVO_DAMPING_S);
-        let torque = link.torque_nm;
+    for (i, [torque, kp]) in SERVOS.iter().enumerate() {
+        let (number, kv) = (i + 1, kp * SERVO_DAMPING_S);
         let _ = writeln!(
             mjcf,
             r#"<position joint="joint_{number}" kp="{kp}" kv="{kv}" forcerange="-{torque} {torque}"/>"#

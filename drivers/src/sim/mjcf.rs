@@ -2,12 +2,10 @@
 //!
 //! Not responsible for chance: every number was drawn before.
 
-use super::iiwa14;
+use super::robot::RobotModel;
 use nalgebra::{UnitQuaternion, Vector3};
 use std::fmt::Write;
 
-/// Inner half size of the tray, m.
-pub const TRAY_HALF_M: f64 = 0.14;
 /// The table in the task frame: its top's centre along x and y, and its half size, m.
 pub const TABLE_CENTRE_M: [f64; 2] = [-0.2, 0.0];
 pub const TABLE_HALF_M: [f64; 2] = [0.9, 0.8];
@@ -28,8 +26,11 @@ pub struct PlacedObject<'a> {
 }
 
 pub struct Drawn<'a> {
+    pub robot: &'a RobotModel,
     pub timestep_s: f64,
     pub tray_in_base_m: [f64; 3],
+    /// Inner half size of the tray.
+    pub tray_half_m: f64,
     pub wall_height_m: f64,
     pub floor_rgb: [f64; 3],
     pub wall_rgb: [f64; 3],
@@ -52,7 +53,7 @@ impl Drawn<'_> {
         let [base_x, base_y, base_z] = self.tray_in_base_m.map(|metres| -metres);
         writeln!(
             out,
-            r#"<mujoco model="iiwa14_tray"><compiler angle="radian" autolimits="true"/>
+            r#"<mujoco model="{}_tray"><compiler angle="radian" autolimits="true"/>
 <option timestep="{}" integrator="implicitfast" cone="elliptic" impratio="3" iterations="20" ls_iterations="10"><flag sleep="enable"/></option>
 <visual><headlight ambient="0.42 0.42 0.42" diffuse="0.35 0.35 0.35" specular="0 0 0"/><quality shadowsize="0" offsamples="0"/><map znear="0.02" zfar="20"/></visual>
 <statistic extent="1" center="0 0 0"/>
@@ -61,8 +62,9 @@ impl Drawn<'_> {
 <asset>{}</asset>
 <worldbody>
 <light pos="{}" dir="{}" diffuse="{lamp} {lamp} {lamp}" specular="0.1 0.1 0.1" castshadow="false"/>"#,
+            self.robot.name,
             self.timestep_s,
-            iiwa14::DEFAULTS,
+            self.robot.defaults,
             self.objects
                 .iter()
                 .map(|object| object.assets)
@@ -78,8 +80,8 @@ impl Drawn<'_> {
             fovy_deg: 42.0,
         };
         spectator.write(SPECTATOR_CAMERA, out)?;
-        self.write_tray(base_z, out)?;
-        out.push_str(&iiwa14::bodies([base_x, base_y, base_z]));
+        self.write_tray(base_z - self.robot.stand_m, out)?;
+        out.push_str(&(self.robot.bodies)([base_x, base_y, base_z]));
         for (i, object) in self.objects.iter().enumerate() {
             let q = object.rotation.quaternion();
             writeln!(
@@ -97,20 +99,20 @@ impl Drawn<'_> {
         writeln!(
             out,
             r#"</worldbody>
-<equality><joint joint1="finger_left" joint2="finger_right" solref="0.005 1"/></equality>
-<contact><exclude body1="finger_left" body2="finger_right"/></contact>
+{}
 <actuator>
 {}</actuator></mujoco>"#,
-            iiwa14::actuators()
+            self.robot.couplings,
+            (self.robot.actuators)()
         )
     }
 
-    /// The table's top is the base frame's z = 0; the tray stands on it.
+    /// The tray stands on the table, whose top is here.
     fn write_tray(&self, table_z: f64, out: &mut String) -> std::fmt::Result {
         let [floor, wall, table] = [self.floor_rgb, self.wall_rgb, self.table_rgb]
             .map(Vector3::from)
             .map(Triple);
-        let outer = TRAY_HALF_M + 0.01;
+        let outer = self.tray_half_m + 0.01;
         let ([x, y], [half_x, half_y]) = (TABLE_CENTRE_M, TABLE_HALF_M);
         // The floor reaches below the table's top so that nothing that is pressed on it tunnels through.
         writeln!(
@@ -119,7 +121,7 @@ impl Drawn<'_> {
 <geom name="floor" type="box" size="{outer} {outer} 0.05" pos="0 0 -0.05" rgba="{floor} 1"/>"#,
             table_z - 0.05
         )?;
-        let (middle, half_height) = (TRAY_HALF_M + 0.005, 0.5 * self.wall_height_m);
+        let (middle, half_height) = (self.tray_half_m + 0.005, 0.5 * self.wall_height_m);
         for side in [-middle, middle] {
             writeln!(
                 out,

@@ -6,8 +6,11 @@
 
 use super::arm::SimArm;
 use super::camera::{CameraSeat, View};
+use super::error::SceneError;
+use super::plant::SimPlant;
 use super::scene::Scene;
 use super::snapshot::{Judgement, Snapshot};
+use super::stage::Stage;
 use super::world::World;
 use crossbeam::queue::ArrayQueue;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -91,7 +94,24 @@ impl Rig {
     }
 
     /// The arm for the control thread, and the end at which other scenes are handed in.
-    pub fn split(self) -> (SimArm, SceneFeeder) {
+    ///
+    /// # Errors
+    /// When the scene's robot has another number of joints, or is driven by torques.
+    pub fn split<const N: usize>(self) -> Result<(SimArm<N>, SceneFeeder), SceneError> {
+        let (stage, feeder) = self.stage();
+        Ok((SimArm::new(stage)?, feeder))
+    }
+
+    /// The mechanics for an emulator, and the end at which other scenes are handed in.
+    ///
+    /// # Errors
+    /// When the scene's robot is not driven by torques.
+    pub fn split_plant(self) -> Result<(SimPlant, SceneFeeder), SceneError> {
+        let (stage, feeder) = self.stage();
+        Ok((SimPlant::new(stage)?, feeder))
+    }
+
+    fn stage(self) -> (Stage, SceneFeeder) {
         let exchange = Exchange {
             next: Arc::new(ArrayQueue::new(1)),
             last: Arc::new(ArrayQueue::new(2)),
@@ -100,10 +120,13 @@ impl Rig {
             board: self.board.clone(),
             exchange: exchange.clone(),
         };
-        (
-            SimArm::new(self.world, self.outputs, self.board, exchange),
-            feeder,
-        )
+        let stage = Stage {
+            world: self.world,
+            outputs: self.outputs,
+            board: self.board,
+            exchange,
+        };
+        (stage, feeder)
     }
 
     fn watch(&mut self) -> Watch {

@@ -7,6 +7,7 @@ use super::config::{ObjectConfig, SceneConfig};
 use super::error::SceneError;
 use super::mjcf::{Camera, Drawn, PlacedObject};
 use super::object::{Object, draw_rotation, uniform};
+use super::robot::RobotModel;
 use super::seed::Split;
 use mujoco_rs::prelude::*;
 use nalgebra::{UnitQuaternion, Vector3};
@@ -32,6 +33,7 @@ pub struct Scene {
     /// Where the scene's random numbers start.
     pub(super) rng_seed: u64,
     pub(super) config: SceneConfig,
+    pub(super) robot: &'static RobotModel,
     mjcf: String,
     pub(super) model: Arc<MjModel>,
     pub(super) objects: Vec<SceneObject>,
@@ -63,6 +65,7 @@ impl Scene {
         let model = MjModel::from_xml_string(&mjcf)
             .map_err(|error| SceneError::Model(error.to_string()))?;
         let body = |name: &str| find(&model, MjtObjBase::mjOBJ_BODY, name);
+        let robot = config.robot.model();
         let mut placed = Vec::with_capacity(objects.len());
         for (i, object) in objects.into_iter().enumerate() {
             let body = body(&format!("object_{i}"))?;
@@ -81,7 +84,8 @@ impl Scene {
             config: config.clone(),
             mjcf,
             objects: placed,
-            fingers: [body("finger_left")?, body("finger_right")?],
+            fingers: [body(robot.fingers[0])?, body(robot.fingers[1])?],
+            robot,
             tcp_site: find(&model, MjtObjBase::mjOBJ_SITE, "tcp")?,
             model: Arc::new(model),
         })
@@ -117,8 +121,10 @@ fn find(model: &MjModel, kind: MjtObjBase, name: &str) -> Result<usize, SceneErr
 fn draw<'a>(config: &SceneConfig, objects: &'a [Object], rng: &mut impl Rng) -> Drawn<'a> {
     let camera = &config.camera;
     Drawn {
+        robot: config.robot.model(),
         timestep_s: f64::from(config.timestep_us) * 1e-6,
         tray_in_base_m: config.tray_in_base_m,
+        tray_half_m: config.tray_half_m,
         wall_height_m: config.wall_height_m,
         floor_rgb: tint(config.tray_grey, rng),
         wall_rgb: tint(config.wall_grey, rng),

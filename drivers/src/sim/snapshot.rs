@@ -4,8 +4,7 @@
 //! Not responsible for the bodies' shapes: those are in the [`Scene`] whose id the snapshot carries.
 
 use super::config::OBJECTS_MAX;
-use super::iiwa14::JOINTS;
-use super::mjcf::TRAY_HALF_M;
+use super::robot::DOFS_MAX;
 use super::scene::{Scene, SceneObject};
 use nalgebra::{Quaternion, UnitQuaternion, Vector3};
 use visuomotor_runtime::clock::Instant;
@@ -16,7 +15,7 @@ pub const SUCCESS_HEIGHT_M: f64 = 0.07;
 /// An object is near the gripper when its origin is within this distance of a point just above the fingertips.
 const NEAR_M: f64 = 0.08;
 const NEAR_ABOVE_TCP_M: f64 = 0.02;
-const QPOS_MAX: usize = JOINTS + 2 + 7 * OBJECTS_MAX;
+const QPOS_MAX: usize = DOFS_MAX + 7 * OBJECTS_MAX;
 
 #[derive(Clone, Debug)]
 pub struct Snapshot {
@@ -110,8 +109,8 @@ impl Snapshot {
         let near = gripped.is_some_and(|object| self.is_near(&self.pose(object).0));
         let outside = |&(i, object): &(usize, &SceneObject)| {
             let (position, _) = self.pose(object);
-            let beyond =
-                position.x.abs().max(position.y.abs()) > TRAY_HALF_M + 0.01 || position.z < -0.01;
+            let outer_m = scene.config.tray_half_m + 0.01;
+            let beyond = position.x.abs().max(position.y.abs()) > outer_m || position.z < -0.01;
             beyond && self.gripped != Some(i)
         };
         Judgement {

@@ -5,8 +5,9 @@
 
 use super::config::SceneConfig;
 use super::error::SceneError;
-use super::iiwa14::{ASIDE_Q, FINGER_TRAVEL_M, JOINTS, SERVO_DAMPING_S, START_Q};
+use super::iiwa14::{FINGER_TRAVEL_M, SERVO_DAMPING_S};
 use super::mjcf::{TABLE_CENTRE_M, TABLE_HALF_M};
+use super::robot::{DOFS_MAX, Drive, RobotModel};
 use super::scene::{Scene, SceneObject};
 use super::seed::Split;
 use super::snapshot::{Judgement, Snapshot};
@@ -21,8 +22,6 @@ use visuomotor_runtime::clock::{Duration, Instant};
 use visuomotor_runtime::observation::SceneTruth;
 use visuomotor_runtime::units::{JointPositions, JointTorques, JointVelocities};
 
-/// Degrees of freedom of arm and fingers; they come first in `qpos`, `qvel` and `ctrl`.
-const ARM_DOFS: usize = JOINTS + 2;
 /// Objects rest when every component of every twist is below this, m/s and rad/s.
 const REST_SPEED: f64 = 0.02;
 /// A braked joint that is slower than this does not slip, rad/s.
@@ -37,6 +36,8 @@ const CATCH_UP_S: f64 = 1.0;
 /// centres, m, if one of so many directions allows.
 const PUSH_REACH_M: f64 = 0.11;
 const PUSH_CLEAR_M: f64 = 0.06;
+/// And so far from the tray's walls.
+const PUSH_WALL_M: f64 = 0.03;
 const PUSH_TRIES: usize = 20;
 /// Objects that were taken away lie in rows along y at the table's far edge, this far apart and from the edge, m.
 const STORE_PITCH_M: f64 = 0.13;
@@ -56,7 +57,7 @@ pub struct World {
 }
 
 impl World {
-    /// Builds the scene of this seed and lets its objects come to rest, with the arm in [`START_Q`].
+    /// Builds the scene of this seed and lets its objects come to rest, with the arm in its start pose.
     pub fn build(config: &SceneConfig, split: Split, seed: u64) -> Result<Self, SceneError> {
         let scene = Arc::new(Scene::build(config, split, seed)?);
         let data =
@@ -84,24 +85,47 @@ impl World {
         &self.snapshot
     }
 
-    /// Puts the arm at rest in this pose with the fingers open, without passing through what lies between.
-    pub fn place_arm(&mut self, q: [f64; JOINTS]) {
-        let mut pose = [FINGER_TRAVEL_M; ARM_DOFS];
-        pose[..JOINTS].copy_from_slice(&q);
-        self.data.qpos_mut()[..ARM_DOFS].copy_from_slice(&pose);
-        self.data.ctrl_mut()[..ARM_DOFS].copy_from_slice(&pose);
-        self.data.qvel_mut()[..ARM_DOFS].fill(0.0);
-        self.braked = false;
+    fn robot(&self) -> &'static RobotModel {
+        self.scene.robot
+    }
+
+    /// Puts the arm at rest in this pose with the fingers open, without passing through what lies between. A robot that
+    /// torques drive has none until the next ones come.
+    ///
+    /// # Panics
+    /// When the robot has another number of joints.
+    pub fn place_arm<const N: usize>(&mut self, q: [f64; N]) {
+        self.place(&q);
+    }
+
+    fn place(&mut self, q: &[f64]) {
+        self.set_arm(q);
         self.data.forward();
         self.take_snapshot();
+    }
+
+    fn set_arm(&mut self, q: &[f64]) {
+        let robot = self.robot();
+        let dofs = robot.dofs();
+        let mut pose = [robot.gripper.open_qpos(); DOFS_MAX];
+        pose[..robot.joints].copy_from_slice(q);
+        self.data.qpos_mut()[..dofs].copy_from_slice(&pose[..dofs]);
+        match robot.drive {
+            Drive::Positions => self.data.ctrl_mut()[..dofs].copy_from_slice(&pose[..dofs]),
+            Drive::Torques => self.data.ctrl_mut()[..dofs].fill(0.0),
+        }
+        self.data.qvel_mut()[..dofs].fill(0.0);
+        self.braked = false;
     }
 
     /// Takes over pose, motion and targets of another world's arm, and its time: the arm does not notice that the
     /// objects changed.
     pub(super) fn continue_from(&mut self, other: &World) {
-        self.data.qpos_mut()[..ARM_DOFS].copy_from_slice(&other.data.qpos()[..ARM_DOFS]);
-        self.data.qvel_mut()[..ARM_DOFS].copy_from_slice(&other.data.qvel()[..ARM_DOFS]);
-        self.data.ctrl_mut()[..ARM_DOFS].copy_from_slice(&other.data.ctrl()[..ARM_DOFS]);
+        assert!(std::ptr::eq(self.robot(), other.robot()), "another robot");
+        let arm = ..self.robot().dofs();
+        self.data.qpos_mut()[arm].copy_from_slice(&other.data.qpos()[arm]);
+        self.data.qvel_mut()[arm].copy_from_slice(&other.data.qvel()[arm]);
+        self.data.ctrl_mut()[arm].copy_from_slice(&other.data.ctrl()[arm]);
         self.braked = other.braked;
         // What is derived from the pose, the tool's place above all, must not be the old one's until the next step.
         self.data.forward();
@@ -139,23 +163,69 @@ impl World {
         steps as u32
     }
 
+    /// One step of the physics.
+    pub(super) fn step(&mut self) {
+        self.data.step();
+        self.steps += 1;
+        self.take_snapshot();
+    }
+
+    /// How long a step of the physics lasts, s.
+    pub fn step_s(&self) -> f64 {
+        self.step.as_ticks() as f64 * 1e-9
+    }
+
     /// Targets of the servos until the next call.
-    pub fn command(
+    ///
+    /// # Panics
+    /// When the robot has another number of joints, or none with position servos.
+    pub fn command<const N: usize>(
         &mut self,
-        q: &JointPositions<JOINTS>,
-        dq: &JointVelocities<JOINTS>,
+        q: &JointPositions<N>,
+        dq: &JointVelocities<N>,
         fingers: Fingers,
     ) {
+        let robot = self.robot();
+        assert_eq!((robot.joints, robot.drive), (N, Drive::Positions));
         self.braked = false;
         let ctrl = self.data.ctrl_mut();
-        for joint in 0..JOINTS {
+        for joint in 0..N {
             // The servo pulls with kp (target - q) - kv dq; this target makes that kp (q_d - q) + kv (dq_d - dq).
             ctrl[joint] = q[joint] + SERVO_DAMPING_S * dq[joint];
         }
-        ctrl[JOINTS..ARM_DOFS].fill(match fingers {
+        ctrl[N..robot.dofs()].fill(match fingers {
             Fingers::Open => FINGER_TRAVEL_M,
             Fingers::Closed => FINGER_CLOSED_M,
         });
+    }
+
+    /// Torques in the joints and of the drive of the fingers, N·m, until the next call.
+    ///
+    /// # Panics
+    /// When there is not one for each of them, or when position servos drive the robot.
+    pub fn apply_torques(&mut self, tau_nm: &[f64]) {
+        let robot = self.robot();
+        assert_eq!(
+            (robot.joints + 1, robot.drive),
+            (tau_nm.len(), Drive::Torques)
+        );
+        let (joints, fingers) = tau_nm.split_at(robot.joints);
+        let ctrl = self.data.ctrl_mut();
+        ctrl[..robot.joints].copy_from_slice(joints);
+        ctrl[robot.joints..robot.dofs()].fill(robot.gripper.push(fingers[0]));
+    }
+
+    /// Position and velocity of a joint, or of the drive of the fingers, which counts as the last one, rad and rad/s.
+    pub fn joint_state(&self, joint: usize) -> (f64, f64) {
+        let robot = self.robot();
+        let [q, dq] = [self.data.qpos(), self.data.qvel()].map(|values| {
+            if joint < robot.joints {
+                return values[joint];
+            }
+            assert_eq!(joint, robot.joints, "there are no more joints");
+            robot.gripper.drive_of(&values[robot.joints..robot.dofs()])
+        });
+        (q, dq)
     }
 
     /// Displaces the object that is nearest to the fingers by `distance_m` along the floor, at once, in a direction
@@ -173,6 +243,7 @@ impl World {
             .min_by(|a, b| far(a).total_cmp(&far(b)));
         let Some(object) = nearest else { return };
         let from = place(object, self.data.qpos());
+        let reach_m = PUSH_REACH_M.min(self.scene.config.tray_half_m - PUSH_WALL_M);
         let mut rng = Xoshiro256PlusPlus::seed_from_u64(seed);
         let mut to = from;
         for _ in 0..PUSH_TRIES {
@@ -182,7 +253,7 @@ impl World {
                 std::ptr::eq(other, object)
                     || (place(other, self.data.qpos()) - to).norm() > PUSH_CLEAR_M
             };
-            if to.amax() < PUSH_REACH_M && self.scene.objects.iter().all(clear) {
+            if to.amax() < reach_m && self.scene.objects.iter().all(clear) {
                 break;
             }
         }
@@ -200,7 +271,7 @@ impl World {
         let x = TABLE_CENTRE_M[0] - TABLE_HALF_M[0] + (row + 1.0) * STORE_PITCH_M;
         let y = TABLE_CENTRE_M[1] - TABLE_HALF_M[1] + (column + 1.0) * STORE_PITCH_M;
         let object = &self.scene.objects[object];
-        let table_m = -self.scene.config.tray_in_base_m[2];
+        let table_m = -self.scene.config.tray_in_base_m[2] - self.robot().stand_m;
         let fall_m = self.snapshot.bottom_m(object) - table_m - STORE_DROP_M;
         let z = self.data.qpos()[object.qpos + 2] - fall_m;
         self.data.qpos_mut()[object.qpos..object.qpos + 3].copy_from_slice(&[x, y, z]);
@@ -212,7 +283,8 @@ impl World {
     /// Brakes close and nothing drives the arm any more: a joint that slips is slowed down and not pulled back, one that
     /// has stopped is held there. The fingers keep their force.
     pub fn brake(&mut self) {
-        for joint in 0..JOINTS {
+        assert_eq!(self.robot().drive, Drive::Positions);
+        for joint in 0..self.robot().joints {
             let slips = self.data.qvel()[joint].abs() > BRAKE_SLIP_RAD_PER_S;
             if slips || !self.braked {
                 self.data.ctrl_mut()[joint] = self.data.qpos()[joint];
@@ -223,22 +295,30 @@ impl World {
 
     /// Makes the arm come to rest where it is, under power; the fingers keep their force.
     pub fn hold(&mut self) {
-        let mut q = [0.0; JOINTS];
-        q.copy_from_slice(&self.data.qpos()[..JOINTS]);
-        self.data.ctrl_mut()[..JOINTS].copy_from_slice(&q);
+        let (robot, mut q) = (self.robot(), [0.0; DOFS_MAX]);
+        assert_eq!(robot.drive, Drive::Positions);
+        let (joints, q) = (..robot.joints, &mut q[..robot.joints]);
+        q.copy_from_slice(&self.data.qpos()[joints]);
+        self.data.ctrl_mut()[joints].copy_from_slice(q);
     }
 
     /// The arm after the last physics step, without noise. `tau` is what torque sensors in the joints would show:
-    /// servo plus gravity compensation.
-    pub fn arm_state(&self) -> ArmState<JOINTS> {
-        let seven = |values: &[f64]| SVector::<f64, JOINTS>::from_column_slice(&values[..JOINTS]);
-        let qpos = self.data.qpos();
+    /// drive plus gravity compensation.
+    ///
+    /// # Panics
+    /// When the robot has another number of joints.
+    pub fn arm_state<const N: usize>(&self) -> ArmState<N> {
+        assert_eq!(self.robot().joints, N);
+        let joints = |values: &[f64]| SVector::<f64, N>::from_column_slice(&values[..N]);
+        let fingers = &self.data.qpos()[N..self.robot().dofs()];
         ArmState {
             sampled_at: self.time(),
-            q: JointPositions(seven(qpos)),
-            dq: JointVelocities(seven(self.data.qvel())),
-            tau: JointTorques(seven(self.data.qfrc_actuator()) + seven(self.data.qfrc_gravcomp())),
-            aperture_m: qpos[JOINTS] + qpos[JOINTS + 1],
+            q: JointPositions(joints(self.data.qpos())),
+            dq: JointVelocities(joints(self.data.qvel())),
+            tau: JointTorques(
+                joints(self.data.qfrc_actuator()) + joints(self.data.qfrc_gravcomp()),
+            ),
+            aperture_m: self.robot().gripper.aperture_of(fingers),
         }
     }
 
@@ -255,20 +335,26 @@ impl World {
         self.judge().success
     }
 
-    /// Lets the objects come to rest while the arm is out of their way; then the arm is in [`START_Q`], fingers open.
+    /// Lets the objects come to rest while the arm is out of their way; then the arm is in its start pose, fingers
+    /// open.
     pub fn settle(&mut self) {
-        self.place_arm(ASIDE_Q);
+        let robot = self.robot();
+        self.place(robot.aside_q);
         let [least, most] = SETTLE_S.map(|seconds| (seconds * 1e9) as u64 / self.step.as_ticks());
         for step in 0..most {
+            if robot.drive == Drive::Torques {
+                // Nothing else keeps it there.
+                self.set_arm(robot.aside_q);
+            }
             self.data.step();
-            let resting = self.data.qvel()[ARM_DOFS..]
+            let resting = self.data.qvel()[robot.dofs()..]
                 .iter()
                 .all(|speed| speed.abs() < REST_SPEED);
             if step >= least && resting {
                 break;
             }
         }
-        self.place_arm(START_Q);
+        self.place(robot.start_q);
     }
 
     fn take_snapshot(&mut self) {

@@ -95,4 +95,7 @@ impl<C: Camera> Camera for FaultyCamera<C> {
         }
         answer
     }
+    fn owns_cycle(&self) -> bool {
+        self.camera.owns_cycle()
+    }
 }

@@ -1,9 +1,12 @@
-//! A fault injector that implements the same traits as the devices: any arm or camera, with something wrong at times.
+//! What devices are tested with: faults on schedule behind the same traits, emulated devices, and the suite that all drivers
+//! pass.
 //!
 //! Responsible for misbehaving on schedule, the same way for the same seed. Not responsible for choosing the schedule.
 
 mod arm;
 mod camera;
+pub mod conformance;
+pub mod emulate;
 
 pub use arm::{ArmFault, FaultyArm};
 pub use camera::{CameraFault, FaultyCamera};

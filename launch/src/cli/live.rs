@@ -42,6 +42,9 @@ pub struct RunArgs {
     /// Directory for the recorded episodes instead of the launch file's.
     #[arg(long, value_name = "DIR")]
     pub record: Option<PathBuf>,
+    /// Let an arm that starts outside its limits come slowly back inside, once; a simulated one always does.
+    #[arg(long)]
+    pub recover: bool,
     /// Go on without the real-time rights that the launch file requires; every episode says so.
     #[arg(long)]
     pub allow_non_realtime: bool,

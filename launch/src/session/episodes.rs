@@ -2,19 +2,19 @@
 //!
 //! Not responsible for the threads that do it ([`super`]).
 
-use super::{LOOK_MS, PATIENCE, Session, SessionError};
-use crate::config::{JOINTS, OnLoss};
+use super::{LOOK_MS, PATIENCE, SPLIT, Session, SessionError};
+use crate::config::OnLoss;
 use crate::played::Played;
 use crate::recording::Particulars;
 use crate::report::EpisodeResult;
 use crate::status::Status;
-use crate::wiring::{self, WiringError};
+use crate::supervision::Signs;
+use crate::wiring;
 use crossbeam::channel::RecvTimeoutError;
 use rand::RngExt;
 use rand_xoshiro::Xoshiro256PlusPlus;
 use std::f64::consts::TAU;
 use std::sync::atomic::{AtomicBool, Ordering};
-use visuomotor_drivers::sim::{Split, World};
 use visuomotor_runtime::clock::linux::LinuxMono;
 use visuomotor_runtime::clock::{Duration, Instant};
 use visuomotor_runtime::controller::Request;
@@ -36,7 +36,7 @@ const SETTLE: Duration = Duration::from_ticks(250_000_000);
 const START_M_MAX: f64 = 0.01;
 const START_RAD_MAX: f64 = 0.05;
 
-impl Session<'_> {
+impl<const N: usize> Session<'_, N> {
     pub(super) fn episodes(
         &mut self,
         first_start: TcpPose,
@@ -80,13 +80,13 @@ impl Session<'_> {
         self.wait(SETTLE)
     }
 
-    /// The arm goes on where it is; the tray is another one.
+    /// The arm goes on where it is; in simulation the tray is another one.
     fn change_scene(&mut self, seed: u64) -> Result<(), SessionError> {
-        let scene = wiring::scene(self.launch)?;
-        let mut world =
-            Box::new(World::build(scene, Split::Test, seed).map_err(WiringError::from)?);
-        while let Err(refused) = self.feeder.offer(world) {
-            world = refused;
+        let Some(stage) = &mut self.stage else {
+            return Ok(());
+        };
+        stage.prepare(seed)?;
+        while !self.stage.as_mut().is_none_or(|stage| stage.present()) {
             self.wait(Duration::from_ticks(LOOK_MS * 1_000_000))?;
         }
         // Until the first frame of the new scene is there.
@@ -127,9 +127,14 @@ impl Session<'_> {
                     self.request(Request::Approach(start))?;
                 }
                 // In the simulator a stop hurts nobody: the session clears it, as a person does at an arm.
-                Phase::Stopped(_) => {
+                Phase::Stopped(_) if self.stage.is_some() || self.plan.recover => {
                     rearmed = false;
+                    self.plan.recover = false;
                     self.request(Request::Recover)?;
+                }
+                Phase::Stopped(_) => {
+                    self.abandon(0)?;
+                    return Err(self.stopped(&step));
                 }
                 _ => {}
             }
@@ -146,6 +151,19 @@ impl Session<'_> {
         // The policy has not been asked yet.
         self.abandon(0)?;
         Ok(false)
+    }
+
+    /// At a physical arm only a person clears a stop.
+    fn stopped(&self, step: &Step<N>) -> SessionError {
+        let why = step
+            .fault
+            .map_or("a person asked for it".to_owned(), |fault| {
+                self.launch.describe(&fault)
+            });
+        SessionError::Stopped(
+            why,
+            step.fault.is_some_and(|fault| fault.is_outside_limits()),
+        )
     }
 
     /// The reference has arrived; the arm itself has to be there too before anything recorded is repeated.
@@ -172,7 +190,7 @@ impl Session<'_> {
         let particulars = Particulars {
             seed,
             policy_seed: self.policy_seed,
-            split: self.plan.repeat.map_or(Split::Test, |it| it.split).name(),
+            split: self.plan.repeat.map_or(SPLIT, |it| it.split),
             objects: None,
         };
         let directory = &self.plan.directory;
@@ -234,7 +252,10 @@ impl Session<'_> {
             .send(self.policy_seed)
             .map_err(|_| SessionError::ThreadGone)?;
         let mut max_held_m: f64 = 0.0;
-        let Some(played) = self.watch(&mut max_held_m, interrupted)? else {
+        self.playing = true;
+        let played = self.watch(&mut max_held_m, interrupted)?;
+        self.playing = false;
+        let Some(played) = played else {
             return self.abandon(self.progress.step());
         };
         self.cancelled.store(false, Ordering::Relaxed);
@@ -279,8 +300,8 @@ impl Session<'_> {
             if interrupted && now - *asked_to_end.get_or_insert(now) >= PATIENCE {
                 return Ok(None);
             }
-            let judgement = self.judge.judge();
-            *max_held_m = max_held_m.max(judgement.map_or(0.0, |judged| judged.held_height_m));
+            let judged = self.stage.as_mut().and_then(|stage| stage.judge());
+            *max_held_m = max_held_m.max(judged.map_or(0.0, |judged| judged.held_height_m));
             self.show(step);
             self.heed_losses()?;
         }
@@ -320,7 +341,7 @@ impl Session<'_> {
         wall_s: f64,
         interrupted: bool,
     ) -> Result<EpisodeResult, SessionError> {
-        let end = self.judge.judge().ok_or(SessionError::ThreadGone)?;
+        let end = self.stage.as_mut().and_then(|stage| stage.judge());
         let fault = self.newest_step().and_then(|step| step.fault);
         let fault = fault.map(|fault| self.launch.describe(&fault));
         let ending = match &played {
@@ -331,11 +352,11 @@ impl Session<'_> {
             } => Ending::Terminated,
             _ => Ending::StepLimit,
         };
-        let result = played.result(seed, &end, max_held_m, fault, wall_s, wall_s);
+        let result = played.result(seed, end, max_held_m, fault, wall_s, wall_s);
         self.finish_record(Outcome {
             ended_at: LinuxMono::now(),
             ending,
-            success: (!interrupted).then_some(result.success()),
+            success: result.judged().filter(|_| !interrupted),
             actions: result.steps,
         })?;
         Ok(result)
@@ -347,7 +368,7 @@ impl Session<'_> {
             .map_err(|_| SessionError::ThreadGone)
     }
 
-    pub(super) fn newest_step(&mut self) -> Option<Step<JOINTS>> {
+    pub(super) fn newest_step(&mut self) -> Option<Step<N>> {
         self.newest.read().as_ref().map(|stamped| stamped.value)
     }
 
@@ -362,8 +383,16 @@ impl Session<'_> {
         Ok(())
     }
 
-    fn show(&mut self, step: Option<Step<JOINTS>>) {
+    fn show(&mut self, step: Option<Step<N>>) {
         let Some(step) = step else { return };
+        let (camera, lost) = (*self.camera.read(), self.recorder.dropped());
+        let signs = Signs {
+            ticks: step.tick,
+            polls: camera.frames + camera.refused() + camera.failed(),
+            actions: self.playing.then(|| u64::from(self.progress.step())),
+            lost: lost.steps + lost.frames + lost.events,
+        };
+        self.supervision.look(LinuxMono::now(), signs);
         let last = self.shown.replace(step).unwrap_or(step);
         let span_s = (step.due - last.due).as_nanos() as f64 * 1e-9;
         let successes = self
@@ -382,8 +411,8 @@ impl Session<'_> {
             episodes: self.finished.len() as u32,
             successes: successes as u32,
             counters: step.counters,
-            camera: *self.camera.read(),
-            lost: self.recorder.dropped(),
+            camera,
+            lost,
             trouble: self.recorder.condition().trouble,
             fault: step.fault.map(|fault| self.launch.describe(&fault)),
         });

@@ -151,7 +151,7 @@ pub fn simulate(
     world.place_arm(wiring::start_joints(launch, &start, &mut rng)?.0.into());
     let mut parts = sim::Rig::new(world);
     let mut judge = parts.observer();
-    let (mut arm, _) = parts.split();
+    let (mut arm, _) = parts.split::<JOINTS>().map_err(WiringError::from)?;
     wiring::check_pace(launch, &arm)?;
     SimMono::reset();
     arm.restart(SimMono::EPOCH);

@@ -57,6 +57,19 @@ impl<C: Clock> Ticker<C> {
             missed,
         }
     }
+
+    /// For a deadline that something else gives: it is now, the next one is a period from now, and others run at least once.
+    /// Returns how many periods, rounded, have passed since the last deadline beyond the one that this one ends.
+    pub async fn restart(&mut self) -> u64 {
+        give_way().await;
+        let now = C::now();
+        let overdue = now
+            .checked_duration_since(self.next_due)
+            .unwrap_or(Duration::ZERO);
+        self.next_due = now + self.period;
+        let period_ns = self.period.as_ticks();
+        (overdue.as_ticks() + period_ns / 2) / period_ns
+    }
 }
 
 /// Without this a low-priority task that always overruns would never return to the executor.

@@ -41,7 +41,7 @@ pub use lineage::{
     Robot, SCHEMA_VERSION, Scene, Sha256, TextMap,
 };
 pub use picture::jpeg;
-pub use reader::Episode;
+pub use reader::{Episode, frames};
 pub use recorder::{Condition, EventSink, Queues, Recorder, StepSink, Worker};
 pub use records::{
     Annotation, Attachment, DecisionRecord, Ending, FrameRecord, HealthRecord, LogRecord, Losses,

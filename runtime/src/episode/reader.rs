@@ -97,9 +97,28 @@ impl<const N: usize> Episode<N> {
     }
 }
 
+/// The frames of any robot's episode, and nothing else of it; of a damaged file those before the damage.
+///
+/// # Errors
+/// If the source cannot be read, or is no episode.
+pub fn frames(source: impl Read) -> Result<Vec<FrameRecord>, EpisodeError> {
+    let mut parts = Parts::<1> {
+        only: Some(topic::IMAGE),
+        ..Parts::default()
+    };
+    let end = parts.read(source);
+    Header::from_records(&parts.metadata)?;
+    match end {
+        Ok(()) | Err(EpisodeError::Log(_)) => Ok(parts.frames),
+        Err(error) => Err(error),
+    }
+}
+
 /// What has been read so far.
 #[derive(Default)]
 struct Parts<const N: usize> {
+    /// Messages on other topics are passed over.
+    only: Option<&'static str>,
     topics: HashMap<u16, String>,
     metadata: BTreeMap<String, TextMap>,
     attachments: Vec<Attachment>,
@@ -158,6 +177,9 @@ impl<const N: usize> Parts<N> {
                     header.sequence,
                     header.channel_id,
                 ))?;
+                if self.only.is_some_and(|only| only != topic) {
+                    return Ok(());
+                }
                 self.message(&topic, &header, &data)
                     .map_err(|Unreadable(reason)| {
                         let sequence = header.sequence;
@@ -304,6 +326,7 @@ mod tests {
             assert!(frame.jpeg.starts_with(&[0xff, 0xd8]) && frame.jpeg.ends_with(&[0xff, 0xd9]));
         }
         assert_eq!(episode.frames.len(), episode.observations.len());
+        assert_eq!(frames(&file()[..]).unwrap(), episode.frames);
         for (observed, i) in episode.observed.iter().zip((0..TICKS).step_by(50)) {
             let record = samples::observation(i);
             let expected = (record.observed_at, record.step, record.frame_captured_at);

@@ -5,6 +5,7 @@
 mod angles;
 pub mod chain;
 mod frames;
+pub mod gravity;
 pub mod ik;
 mod inverse;
 pub mod pose;
@@ -12,5 +13,6 @@ mod urdf;
 
 pub use chain::{Chain, JointLimit};
 pub use frames::{Frames, Mount};
+pub use gravity::Gravity;
 pub use inverse::rotations;
 pub use urdf::ChainError;

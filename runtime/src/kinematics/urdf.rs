@@ -37,6 +37,8 @@ pub enum ChainError {
     Axis { joint: String, axis: [f64; 3] },
     #[error("the origin of joint {joint} is not finite")]
     Origin { joint: String },
+    #[error("link {link} has the mass {mass} kg, or a centre of mass that is not finite")]
+    Mass { link: String, mass: f64 },
     #[error(
         "joint {joint} has position limits [{lower}, {upper}] and velocity {velocity}: it needs lower < upper and velocity > 0"
     )]
@@ -173,7 +175,7 @@ fn add_branches(joints: &[Joint], links: &mut Vec<(String, Mount)>) -> Result<()
     Ok(())
 }
 
-fn origin(joint: &Joint) -> Result<Isometry3<f64>, ChainError> {
+pub(super) fn origin(joint: &Joint) -> Result<Isometry3<f64>, ChainError> {
     let (xyz, [roll, pitch, yaw]) = (joint.origin.xyz.0, joint.origin.rpy.0);
     if !xyz.iter().chain(&[roll, pitch, yaw]).all(|x| x.is_finite()) {
         return Err(ChainError::Origin {

@@ -25,7 +25,7 @@ pub struct Check {
 }
 
 impl Check {
-    pub(super) fn good(name: &'static str, detail: impl Into<String>) -> Self {
+    pub fn good(name: &'static str, detail: impl Into<String>) -> Self {
         Self {
             name,
             ok: true,
@@ -35,7 +35,7 @@ impl Check {
         }
     }
 
-    pub(super) fn failed(name: &'static str, detail: String, remedy: impl Into<String>) -> Self {
+    pub fn failed(name: &'static str, detail: String, remedy: impl Into<String>) -> Self {
         Self {
             name,
             ok: false,
@@ -45,7 +45,7 @@ impl Check {
         }
     }
 
-    pub(super) fn into_advice(self) -> Self {
+    pub fn into_advice(self) -> Self {
         Self {
             required: false,
             ..self

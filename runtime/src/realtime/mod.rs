@@ -13,6 +13,7 @@ mod system;
 mod usage;
 
 pub use checks::{Check, checks};
+pub use system::utc_is_synchronised;
 pub use usage::{RunDelay, SwitchesAndFaults, ThreadUsage};
 
 use std::fs::File;

@@ -110,6 +110,15 @@ pub fn thread_rusage() -> libc::rusage {
     usage
 }
 
+/// Whether something keeps this machine's UTC in step with the world's.
+pub fn utc_is_synchronised() -> bool {
+    // SAFETY: every bit pattern is a valid timex; with `modes` 0 the kernel only reports.
+    let mut state: libc::timex = unsafe { std::mem::zeroed() };
+    // SAFETY: `state` is a valid timex that outlives the call.
+    let clock = unsafe { libc::adjtimex(&mut state) };
+    clock >= 0 && clock != libc::TIME_ERROR && state.status & libc::STA_UNSYNC == 0
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::sim::camera::SimCamera;
-use crate::sim::mjcf::{POLICY_CAMERA, TRAY_HALF_M};
+use crate::sim::mjcf::POLICY_CAMERA;
 use crate::sim::{Rig, SimArm, Split, View};
 use mujoco_rs::prelude::*;
 use visuomotor_runtime::camera::Frame;
@@ -10,6 +10,8 @@ use visuomotor_runtime::camera::Frame;
 /// Of every picture's edges, pixels.
 const SIZE: usize = 64;
 const HALF: f64 = 0.5 * SIZE as f64;
+/// Of the default configuration.
+const TRAY_HALF_M: f64 = 0.14;
 const CUBE_EDGE_M: f64 = 0.03;
 /// Under the table, where no camera sees it.
 const HIDDEN_M: Vector3<f64> = Vector3::new(0.0, 0.0, -1.0);
@@ -37,7 +39,7 @@ impl Studio {
         let mut rig = Rig::new(world);
         let camera = rendered(rig.camera(View::Policy).open());
         Self {
-            arm: rig.split().0,
+            arm: rig.split().unwrap().0,
             camera,
             frame: Frame::default(),
         }

@@ -26,7 +26,7 @@ fn record(split: Split, seed: u64) -> Record {
     let mjcf = world.scene().mjcf().to_owned();
     let mut rig = Rig::new(world);
     let mut camera = rendered(rig.camera(View::Policy).open());
-    let (mut arm, _feeder) = rig.split();
+    let (mut arm, _feeder) = rig.split().unwrap();
     let (down, mut frame) = (tool_at(Vector3::new(0.0, 0.0, 0.01), 0.5), Frame::default());
     let (mut states, mut pictures) = (Vec::new(), Vec::new());
     for tick in 1..=TICKS {

@@ -18,7 +18,7 @@ fn moving() -> (SimArm, SceneFeeder, SimCamera, SimObserver) {
     let mut rig = Rig::new(scene(1));
     let camera = rendered(rig.camera(View::Policy).open());
     let observer = rig.observer();
-    let (mut arm, feeder) = rig.split();
+    let (mut arm, feeder) = rig.split().unwrap();
     let goal = tool_at(Vector3::new(0.05, -0.05, 0.1), 0.4);
     arm.world_mut().command(
         &JointPositions::from(goal),
