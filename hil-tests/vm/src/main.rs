@@ -3,6 +3,7 @@
 //! Responsible for naming them and for one line of JSON about each. Not responsible for the VM (`cargo xtask vm`, which
 //! reads both), and useless outside of it: the tests load cameras, buses and priorities to suit themselves.
 
+mod camera;
 mod can;
 mod case;
 mod files;
@@ -23,6 +24,7 @@ fn cases() -> impl Iterator<Item = &'static Case> {
         files::CASES,
         realtime::CASES,
         v4l::CASES,
+        camera::CASES,
         can::CASES,
         gamepad::CASES,
         serial::CASES,

@@ -51,14 +51,14 @@ const PERIOD_S: f64 = 1.0 / 25.0;
 
 /// The test camera, at 640 x 480 and 25 frames a second, with capture stamps at the beginning of a frame (at its end, as
 /// is the default, they lie in the future).
-struct Vivid(moq_v4l::Device);
+pub struct Vivid(moq_v4l::Device);
 
 impl Vivid {
-    fn path() -> PathBuf {
+    pub fn path() -> PathBuf {
         node("vivid")
     }
 
-    fn open() -> Self {
+    pub fn open() -> Self {
         let device = moq_v4l::Device::with_path(Self::path()).expect("vivid");
         let format = Format::new(640, 480, FourCC::new(b"YUYV"));
         let format = Capture::set_format(&device, &format).expect("format");
@@ -70,8 +70,13 @@ impl Vivid {
         vivid
     }
 
+    /// A second handle, beside whoever streams: only for [`Vivid::set`].
+    pub fn beside() -> Self {
+        Self(moq_v4l::Device::with_path(Self::path()).expect("vivid"))
+    }
+
     /// Sets a control by the name that `v4l2-ctl --list-ctrls` shows; a button takes `Value::None`.
-    fn set(&self, name: &str, value: Value) {
+    pub fn set(&self, name: &str, value: Value) {
         let controls = self.0.query_controls().expect("controls");
         let Some(control) = controls.iter().find(|control| control.name == name) else {
             let names: Vec<_> = controls.iter().map(|control| &control.name).collect();
@@ -90,7 +95,7 @@ impl Vivid {
 }
 
 /// `/dev/videoN` of the device whose name contains this.
-fn node(name: &str) -> PathBuf {
+pub fn node(name: &str) -> PathBuf {
     let nodes = enum_devices();
     let found = nodes
         .iter()

@@ -124,13 +124,13 @@ pub fn run(extent: Extent) -> Result<(), Failure> {
         println!("{name:>34} {:>7.1} s", time.as_secs_f64());
     }
     println!("{:>34} {:>7.1} s\n", "all", begun.elapsed().as_secs_f64());
+    if let Some(reason) = left_out {
+        println!("SKIPPED: all tests on real kernel interfaces in the VM: {reason}\n");
+    }
     println!(
         "tests: {} passed, {} failed, {} skipped",
         tally.passed, tally.failed, tally.ignored
     );
-    if let Some(reason) = left_out {
-        println!("SKIPPED: all tests on real kernel interfaces in the VM: {reason}");
-    }
     Ok(())
 }
 
