@@ -1,4 +1,4 @@
-//! Development tasks: `cargo xtask setup | demo | test | golden | meshes`.
+//! Development tasks: `cargo xtask setup | demo | test | vm | golden | meshes`.
 //!
 //! Responsible for the way from a fresh clone to a running demo or a finished test run. Not responsible for anything
 //! that a built `visuomotor` needs while it runs.
@@ -10,6 +10,7 @@ mod native;
 mod process;
 mod system;
 mod test_run;
+mod vm;
 mod wheel;
 
 use std::path::{Path, PathBuf};
@@ -24,6 +25,9 @@ cargo xtask demo
     Set up, build, and watch the simulated arm grasp: five episodes in real time, then twenty as fast as they go.
 cargo xtask test [--quick]
     Everything that CI runs. --quick leaves out the tests whose names start with `long_`.
+cargo xtask vm [--kernel standard|realtime|both] [--json FILE] [--list] [NAME...]
+    The tests on real kernel interfaces, in a VM: those whose names contain a NAME, or all. Needs Debian 12 on a PC;
+    what the VM is made of comes from packages, into target/vm.
 cargo xtask golden
     Record the golden episodes anew, which every run of the tests puts through today's code.
 cargo xtask meshes DIR
@@ -60,6 +64,7 @@ fn run(words: &[&str]) -> Result<(), Failure> {
     match words {
         ["setup", options @ ..] => setup(options),
         ["demo"] => demo::run(),
+        ["vm", options @ ..] => vm(options),
         ["golden"] => golden::run(),
         ["meshes", dir] => meshes::write(Path::new(dir), MESHES, MESHES_SEED),
         ["test"] => test_run::run(test_run::Extent::Everything),
@@ -81,6 +86,16 @@ fn setup(options: &[&str]) -> Result<(), Failure> {
             native::install(Path::new(dir), arch)
         }
         _ => Err(Failure::Unready(format!("expected\n\n{HELP}"))),
+    }
+}
+
+fn vm(options: &[&str]) -> Result<(), Failure> {
+    let Some(options) = vm::Options::parse(options) else {
+        return Err(Failure::Unready(format!("expected\n\n{HELP}")));
+    };
+    match vm::run(&options)?.failed {
+        0 => Ok(()),
+        failed => Err(Failure::FellShort(format!("{failed} VM tests failed"))),
     }
 }
 
@@ -113,6 +128,7 @@ mod tests {
             &["demo", "now"],
             &["meshes"],
             &["setup", "--into"],
+            &["vm", "--fast"],
             &["setup", "--arch", "aarch64"],
         ] {
             match run(words) {

@@ -4,7 +4,7 @@
 //! serves them all and plain `cargo test` afterwards. (The controller alone and the planted bugs are the exceptions: that
 //! is their point.)
 
-use crate::{Failure, process};
+use crate::{Failure, process, vm};
 use std::io::{BufRead, BufReader, Write};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
@@ -16,6 +16,8 @@ pub enum Extent {
     /// Without the tests whose names start with `long_`.
     Quick,
 }
+
+const VM: &str = "real kernel interfaces";
 
 /// A name, and what to ask Cargo.
 type Stage<'a> = (&'a str, Vec<&'a str>);
@@ -101,6 +103,7 @@ pub fn run(extent: Extent) -> Result<(), Failure> {
     let begun = Instant::now();
     let mut times = Vec::new();
     let mut tally = Tally::default();
+    let mut left_out = None;
     for (name, arguments) in stages(extent) {
         // Tidy runs once more among all the tests: counted there.
         let mut uncounted = Tally::default();
@@ -111,16 +114,53 @@ pub fn run(extent: Extent) -> Result<(), Failure> {
         };
         times.push((name, stage(name, &arguments, counted)?));
     }
+    if extent == Extent::Everything {
+        let (time, skipped) = in_the_vm(&mut tally)?;
+        times.push((VM, time));
+        left_out = skipped;
+    }
     println!();
     for (name, time) in times {
         println!("{name:>34} {:>7.1} s", time.as_secs_f64());
     }
     println!("{:>34} {:>7.1} s\n", "all", begun.elapsed().as_secs_f64());
+    if let Some(reason) = left_out {
+        println!("SKIPPED: all tests on real kernel interfaces in the VM: {reason}\n");
+    }
     println!(
         "tests: {} passed, {} failed, {} skipped",
         tally.passed, tally.failed, tally.ignored
     );
     Ok(())
+}
+
+/// The stage that is none of Cargo's. A machine that cannot have the VM fails no test, but is told of.
+fn in_the_vm(tally: &mut Tally) -> Result<(Duration, Option<String>), Failure> {
+    let begun = Instant::now();
+    println!("\n==== {VM}: xtask vm");
+    let ran = vm::run(&vm::Options::default());
+    let time = begun.elapsed();
+    let (verdict, result) = match ran {
+        Ok(counts) => {
+            tally.passed += counts.passed;
+            tally.failed += counts.failed;
+            tally.ignored += counts.skipped;
+            match counts.failed {
+                0 => ("good", Ok(None)),
+                failed => {
+                    let text = format!("{failed} VM tests failed");
+                    ("FAILED", Err(Failure::FellShort(text)))
+                }
+            }
+        }
+        Err(Failure::Unready(reason)) => {
+            println!("SKIPPED: {reason}");
+            ("SKIPPED", Ok(Some(reason)))
+        }
+        Err(failure) => ("FAILED", Err(failure)),
+    };
+    println!("==== {VM}: {verdict} after {:.1} s", time.as_secs_f64());
+    result.map(|skipped| (time, skipped))
 }
 
 /// Runs one stage and shows what it prints.
