@@ -3,17 +3,16 @@
 //!
 //! Not responsible for the drives ([`visuomotor_drivers::testkit::emulate`]) nor for the physics.
 
-use super::WiringError;
+use super::{WiringError, servos};
 use crate::config::{ArmConfig, Launch};
 use std::cell::RefCell;
 use std::rc::Rc;
 use visuomotor_drivers::can::CanArm;
 use visuomotor_drivers::port::{CanPort, SerialPort};
-use visuomotor_drivers::servo_bus::{Calibration, ServoArm, ServoBus, ServoBusConfig};
+use visuomotor_drivers::servo_bus::{ServoArm, ServoBus};
 use visuomotor_drivers::sim::{Rig, SceneFeeder, SimArm, SimPlant, World};
-use visuomotor_drivers::testkit::emulate::Plant;
 use visuomotor_drivers::testkit::emulate::can::{CanDrives, CanLink};
-use visuomotor_drivers::testkit::emulate::servo::{Mounting, SerialLink, ServoDevice, ServoSpec};
+use visuomotor_drivers::testkit::emulate::servo::SerialLink;
 use visuomotor_runtime::arm::{Arm, ArmError, ArmState, Connected};
 use visuomotor_runtime::clock::{Duration, Instant};
 use visuomotor_runtime::safety::{SafeCommand, StopCategory};
@@ -41,37 +40,6 @@ pub struct Wired<const N: usize> {
 enum Line<const N: usize> {
     Serial(SerialLink<Shared>, ServoArm<SerialLink<Shared>, N>),
     Can(CanLink<Shared>, CanArm<CanLink<Shared>, N>),
-}
-
-/// Servos as a calibration says that they are mounted.
-pub fn servos<P: Plant>(
-    config: &ServoBusConfig,
-    calibration: &Calibration,
-    plant: P,
-    now: Instant,
-) -> ServoDevice<P> {
-    let joints = calibration.joints.iter().map(|joint| ServoSpec {
-        id: joint.id,
-        model: joint.model,
-        mounting: Mounting {
-            zero_ticks: joint.zero_ticks,
-            direction: joint.direction,
-            ..Mounting::centred(joint.model)
-        },
-    });
-    let grip = &calibration.gripper;
-    let [closed, _] = grip.ends_ticks();
-    let gripper = ServoSpec {
-        id: grip.id,
-        model: grip.model,
-        // The plant's fingers are closed at 0.
-        mounting: Mounting {
-            zero_ticks: closed,
-            ..Mounting::centred(grip.model)
-        },
-    };
-    let specs: Vec<_> = joints.chain([gripper]).collect();
-    ServoDevice::new(&specs, plant, config.baud, now)
 }
 
 impl<const N: usize> Line<N> {
