@@ -92,7 +92,8 @@ pub struct Impedance {
 }
 
 impl Impedance {
-    /// What is out of range is sent as its limit. `None` when anything is not finite.
+    /// What is out of range is sent as its limit. `None` when anything is not finite, or when all of it is at the very end of
+    /// its range: that frame would be a [`Command`].
     pub fn encode(&self, id: u16, r: &Ranges) -> Option<CanFrame> {
         let all = [self.q, self.dq, self.kp, self.kd, self.tau];
         if !all.iter().all(|x| x.is_finite()) {
@@ -113,7 +114,8 @@ impl Impedance {
             kd1 << 4 | t0,
             t1,
         ];
-        Some(CanFrame { id, data, len: 8 })
+        let frame = CanFrame { id, data, len: 8 };
+        Command::decode(&frame).is_none().then_some(frame)
     }
 
     /// As a drive does. `None` when the frame is too short, or is a [`Command`].
