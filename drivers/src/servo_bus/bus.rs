@@ -46,6 +46,15 @@ impl Servo {
         }
     }
 
+    /// Whether its encoder shows another turn than that of its range: to its goal it would go the long way round.
+    pub fn is_beyond_seam(&self, ticks: i32) -> bool {
+        ticks
+            != match &self.joint {
+                Joint::Arm(joint) => joint.unwrapped(ticks),
+                Joint::Gripper(gripper) => gripper.unwrapped(ticks),
+            }
+    }
+
     pub fn range_ticks(&self) -> [i32; 2] {
         match &self.joint {
             Joint::Arm(joint) => joint.range_ticks,

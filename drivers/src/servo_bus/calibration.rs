@@ -167,9 +167,10 @@ impl JointCalibration {
         unwrap_around(ticks, low.midpoint(high), self.model.ticks_per_turn)
     }
 
+    /// A turn further is not within the range: from there a servo would go back by a turn.
     pub fn contains(&self, ticks: i32) -> bool {
         let [low, high] = self.range_ticks;
-        (low..=high).contains(&self.unwrapped(ticks))
+        (low..=high).contains(&ticks)
     }
 
     pub fn q_rad(&self, ticks: i32) -> f64 {
@@ -225,7 +226,7 @@ impl GripperCalibration {
 
     pub fn contains(&self, ticks: i32) -> bool {
         let [low, high] = self.range_ticks();
-        (low..=high).contains(&self.unwrapped(ticks))
+        (low..=high).contains(&ticks)
     }
 
     pub fn unwrapped(&self, ticks: i32) -> i32 {
