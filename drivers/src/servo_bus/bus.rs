@@ -114,7 +114,7 @@ pub(super) struct Bus<P> {
 }
 
 /// How long so many bytes take: eight bits each, with a start and a stop.
-pub(super) fn line_time(bytes: usize, baud: u32) -> Duration {
+pub(crate) fn line_time(bytes: usize, baud: u32) -> Duration {
     Duration::from_ticks((bytes as u64 * 10 * 1_000_000_000).div_ceil(baud.into()))
 }
 
