@@ -47,6 +47,8 @@ pub struct ServoArm<P, const N: usize> {
     /// The gripper pushes no harder than it needs to hold.
     holds: bool,
     fault: Option<Fault>,
+    /// Of the last reading.
+    beyond_seam: Option<Fault>,
 }
 
 impl<P: SerialPort, const N: usize> ServoBus<P, N> {
@@ -173,6 +175,7 @@ impl<P: SerialPort, const N: usize> Connected<N> for ServoBus<P, N> {
             stalls: [Stall::default(); SERVOS_MAX],
             holds: false,
             fault: None,
+            beyond_seam: None,
         })
     }
 }
@@ -238,6 +241,11 @@ impl<P: SerialPort, const N: usize> Arm<N> for ServoArm<P, N> {
         if let Some(fault) = self.inner.complaint(&samples) {
             return Err(fault.into());
         }
+        let mut servos = samples.iter().zip(&self.inner.bus.servos);
+        let turned = servos.find(|(sample, servo)| {
+            sample.is_some_and(|sample| servo.is_beyond_seam(sample.ticks))
+        });
+        self.beyond_seam = turned.map(|(_, servo)| Fault::BeyondSeam { id: servo.id });
         if self.has_power {
             self.notice_watchdogs(&samples);
             self.notice_stalls(&samples);
@@ -249,7 +257,7 @@ impl<P: SerialPort, const N: usize> Arm<N> for ServoArm<P, N> {
     }
 
     fn write(&mut self, command: &SafeCommand<N>) -> Result<(), ArmError> {
-        if let Some(fault) = self.fault {
+        if let Some(fault) = self.fault.or(self.beyond_seam) {
             return Err(fault.into());
         }
         let goals = self.goals_of(command);

@@ -301,10 +301,7 @@ pub(super) fn connect<P: SerialPort, const N: usize>(
         step.release(config.release_at_start)?;
         step.set_up(limits)?;
     }
-    let samples = connected.sample()?;
-    for (i, ticks) in samples.into_iter().take(count).enumerate() {
-        connected.step(i).is_where_it_can_be(ticks)?;
-    }
+    connected.sample()?;
     Ok(connected)
 }
 
@@ -317,14 +314,18 @@ impl<P: SerialPort, const N: usize> ServoBus<P, N> {
         }
     }
 
-    /// Where all servos stand, in ticks.
+    /// Where all servos stand, in ticks: each within its range.
     fn sample(&mut self) -> Result<[i32; SERVOS_MAX], BringUpError> {
         let count = self.bus.servos.len();
         for _ in 0..ATTEMPTS {
             if let Ok(samples) = self.bus.read()
                 && samples[..count].iter().all(Option::is_some)
             {
-                return Ok(samples.map(|sample| sample.map_or(0, |sample| sample.ticks)));
+                let ticks = samples.map(|sample| sample.map_or(0, |sample| sample.ticks));
+                for (i, ticks) in ticks.into_iter().enumerate().take(count) {
+                    self.step(i).is_where_it_can_be(ticks)?;
+                }
+                return Ok(ticks);
             }
         }
         let remedy = "use shorter cables or a lower baud rate, and set adapter_latency_ms to what the adapter takes";

@@ -46,6 +46,15 @@ impl Servo {
         }
     }
 
+    /// Whether its encoder shows another turn than that of its range: to its goal it would go the long way round.
+    pub fn is_beyond_seam(&self, ticks: i32) -> bool {
+        ticks
+            != match &self.joint {
+                Joint::Arm(joint) => joint.unwrapped(ticks),
+                Joint::Gripper(gripper) => gripper.unwrapped(ticks),
+            }
+    }
+
     pub fn range_ticks(&self) -> [i32; 2] {
         match &self.joint {
             Joint::Arm(joint) => joint.range_ticks,
@@ -105,7 +114,7 @@ pub(super) struct Bus<P> {
 }
 
 /// How long so many bytes take: eight bits each, with a start and a stop.
-pub(super) fn line_time(bytes: usize, baud: u32) -> Duration {
+pub(crate) fn line_time(bytes: usize, baud: u32) -> Duration {
     Duration::from_ticks((bytes as u64 * 10 * 1_000_000_000).div_ceil(baud.into()))
 }
 

@@ -5,7 +5,6 @@
 
 use super::tables::Model;
 use serde::Deserialize;
-use std::f64::consts::TAU;
 
 /// A calibration file.
 ///
@@ -167,9 +166,10 @@ impl JointCalibration {
         unwrap_around(ticks, low.midpoint(high), self.model.ticks_per_turn)
     }
 
+    /// A turn further is not within the range: from there a servo would go back by a turn.
     pub fn contains(&self, ticks: i32) -> bool {
         let [low, high] = self.range_ticks;
-        (low..=high).contains(&self.unwrapped(ticks))
+        (low..=high).contains(&ticks)
     }
 
     pub fn q_rad(&self, ticks: i32) -> f64 {
@@ -225,7 +225,7 @@ impl GripperCalibration {
 
     pub fn contains(&self, ticks: i32) -> bool {
         let [low, high] = self.range_ticks();
-        (low..=high).contains(&self.unwrapped(ticks))
+        (low..=high).contains(&ticks)
     }
 
     pub fn unwrapped(&self, ticks: i32) -> i32 {
@@ -258,14 +258,10 @@ impl GripperCalibration {
     }
 }
 
-/// How much a tick is at the joint, rad.
-pub fn tick_rad(model: &Model) -> f64 {
-    TAU / f64::from(model.ticks_per_turn)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::f64::consts::TAU;
 
     const FILE: &str = include_str!("../../../launch/robots/so101_calibration.toml");
 
@@ -290,7 +286,10 @@ mod tests {
         }
         // Somebody turned the joint out of its range and over the seam: one tick further stays one tick further.
         let step = reverse.q_rad(4095) - reverse.q_rad(0);
-        assert!((step - tick_rad(reverse.model)).abs() < 1e-12, "{step}");
+        assert!(
+            (step - reverse.model.rad_per_tick()).abs() < 1e-12,
+            "{step}"
+        );
         assert!(!reverse.contains(4095) && reverse.contains(0));
         assert_eq!(reverse.unwrapped(-1), reverse.unwrapped(4095));
         // Commands end at the range.

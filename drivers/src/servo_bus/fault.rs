@@ -12,6 +12,8 @@ pub enum Fault {
     Stalled { id: u8 },
     /// It has stopped because it heard nothing for too long.
     Watchdog { id: u8 },
+    /// Somebody has turned it beyond its encoder's seam, by hand: to any goal it would go the long way round.
+    BeyondSeam { id: u8 },
 }
 
 impl Fault {
@@ -20,6 +22,7 @@ impl Fault {
             Fault::Errors { flags, id } => [1, flags, id],
             Fault::Stalled { id } => [2, 0, id],
             Fault::Watchdog { id } => [3, 0, id],
+            Fault::BeyondSeam { id } => [4, 0, id],
         };
         u32::from_be_bytes([0, kind, flags, id])
     }
@@ -30,6 +33,7 @@ impl Fault {
             [0, 1, flags, id] => Some(Fault::Errors { flags, id }),
             [0, 2, 0, id] => Some(Fault::Stalled { id }),
             [0, 3, 0, id] => Some(Fault::Watchdog { id }),
+            [0, 4, 0, id] => Some(Fault::BeyondSeam { id }),
             _ => None,
         }
     }
@@ -66,6 +70,9 @@ impl Fault {
             Fault::Watchdog { id } => {
                 format!("servo {id} heard nothing for too long and has stopped")
             }
+            Fault::BeyondSeam { id } => {
+                format!("servo {id} was turned beyond its encoder's seam: turn it back by hand")
+            }
         }
     }
 }
@@ -86,6 +93,7 @@ mod tests {
             Fault::Errors { flags: 0x24, id: 3 },
             Fault::Stalled { id: 6 },
             Fault::Watchdog { id: 252 },
+            Fault::BeyondSeam { id: 1 },
         ] {
             assert_eq!(Fault::of_code(fault.code()), Some(fault));
         }

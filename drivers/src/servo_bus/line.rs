@@ -152,8 +152,6 @@ impl SerialPort for SerialLine {
             };
             let mut fds = [PollFd::from_borrowed_fd(self.fd.as_fd(), PollFlags::IN)];
             match poll(&mut fds, Some(&timeout)) {
-                Ok(0) if left == 0 => return Ok(0),
-                Ok(0) | Err(Errno::INTR) => {}
                 Ok(_)
                     if fds[0]
                         .revents()
@@ -161,7 +159,8 @@ impl SerialPort for SerialLine {
                 {
                     return Err(PortError::Gone);
                 }
-                Ok(_) => {}
+                Ok(_) | Err(Errno::INTR) if left == 0 => return Ok(0),
+                Ok(_) | Err(Errno::INTR) => {}
                 Err(errno) => return Err(port_error(errno)),
             }
         }

@@ -24,6 +24,7 @@ pub mod tables;
 pub mod wire;
 
 pub use arm::{ServoArm, ServoBus};
+pub(crate) use bus::line_time;
 pub use calibration::Calibration;
 pub use config::{ServoBusConfig, StallConfig};
 pub use fault::Fault;

@@ -85,6 +85,12 @@ impl Plant for Hand {
 }
 
 impl Hand {
+    /// Somebody turns a joint without power.
+    pub fn turn(&mut self, joint: usize, by_rad: f64) {
+        let (q, _) = self.state(joint);
+        self.joints.place(joint, q + by_rad, 0.0);
+    }
+
     fn pushed_by_drives(&mut self, tau_nm: &[f64]) {
         let before: [f64; N + 1] = std::array::from_fn(|joint| self.state(joint).0);
         self.joints.step(tau_nm);

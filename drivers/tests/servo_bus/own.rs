@@ -187,6 +187,42 @@ fn a_dynamixel_arm_that_heard_nothing_says_so_and_goes_on_after_a_stop() {
     );
 }
 
+/// With power it would go back by a whole turn, with everything that is in the way.
+#[test]
+fn a_joint_that_was_turned_by_hand_beyond_its_seam_gets_no_power() {
+    let mut running = Running::<Dynamixel>::new(9);
+    (0..3).for_each(|_| _ = running.tick(0.0, Fingers::Open).unwrap());
+    running.arm.stop(StopCategory::Zero);
+    running.bench.advance(running.bench.now() + MS * 300);
+    running
+        .bench
+        .link
+        .device()
+        .plant()
+        .turn(1, std::f64::consts::TAU);
+    running.bench.advance(running.bench.now() + MS * 300);
+    assert_eq!(
+        running.tick(0.0, Fingers::Open),
+        Err(Fault::BeyondSeam { id: 2 }.into())
+    );
+    running.bench.advance(running.bench.now() + TICK);
+    assert_eq!(running.bench.goals(), [None; N]);
+    let refused = running.bench.driver().err().unwrap().to_string();
+    assert!(
+        refused.contains("servo 2 (joint1) on bench: stands at tick"),
+        "{refused}"
+    );
+    running
+        .bench
+        .link
+        .device()
+        .plant()
+        .turn(1, -std::f64::consts::TAU);
+    running.bench.advance(running.bench.now() + MS * 300);
+    running.arm.read(running.bench.now()).unwrap();
+    running.tick(0.0, Fingers::Open).unwrap();
+}
+
 /// What is changed before the driver comes, and a part of what it says.
 type Refusal<K> = (fn(&mut ServoBench<K>), &'static str);
 

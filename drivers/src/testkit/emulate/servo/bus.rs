@@ -5,10 +5,10 @@
 
 use super::drive::{Mounting, Servo};
 use super::registers::Refusal;
-use crate::servo_bus::SERVOS_MAX;
 use crate::servo_bus::calibration::{Calibration, Direction};
 use crate::servo_bus::tables::Model;
 use crate::servo_bus::wire::{BROADCAST, Frame, Instruction, PARAMS_MAX, Packet, Parser, Protocol};
+use crate::servo_bus::{SERVOS_MAX, line_time};
 use crate::testkit::emulate::Plant;
 use std::collections::VecDeque;
 use visuomotor_runtime::clock::{Duration, Instant};
@@ -48,11 +48,6 @@ pub struct ServoDevice<P> {
     answers: VecDeque<(Instant, Frame)>,
     history: Vec<(Instant, [f64; SERVOS_MAX])>,
     steps: usize,
-}
-
-/// How long so many bytes take: eight bits each, with a start and a stop.
-pub fn line_time(bytes: usize, baud: u32) -> Duration {
-    Duration::from_ticks((bytes as u64 * 10 * 1_000_000_000).div_ceil(baud.into()))
 }
 
 impl<P: Plant> ServoDevice<P> {

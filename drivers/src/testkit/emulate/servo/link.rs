@@ -3,8 +3,9 @@
 //! Whoever waits on it makes the time pass; the device lives as it does. A clone is another handle of the same line, by which a
 //! test reaches the device behind it.
 
-use super::bus::{ServoDevice, line_time};
+use super::bus::ServoDevice;
 use crate::port::{PortError, SerialPort};
+use crate::servo_bus::line_time;
 use crate::servo_bus::wire::Frame;
 use crate::testkit::emulate::Plant;
 use std::cell::{RefCell, RefMut};

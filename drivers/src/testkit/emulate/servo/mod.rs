@@ -10,7 +10,7 @@ mod link;
 mod registers;
 mod server;
 
-pub use bus::{ServoDevice, ServoSpec, line_time};
+pub use bus::{ServoDevice, ServoSpec};
 pub use drive::{Mounting, OVERHEATED, OVERLOADED, Servo};
 pub use link::SerialLink;
 pub use registers::{Memory, Refusal};
