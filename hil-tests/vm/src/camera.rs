@@ -62,10 +62,12 @@ pub const CASES: &[Case] = &[
 const SIZE_PX: [u32; 2] = [640, 480];
 const RATE_HZ: u32 = 25;
 
+/// In colours that need no conversion: an instruction takes 4 ns here, and a conversion would hide the rest.
 fn vivid() -> V4lCamera {
-    // Sets the mode and the source of the stamps, which stay.
+    // Sets the source of the stamps, which stays.
     drop(Vivid::open());
-    let config = V4lConfig::new(Vivid::path(), SIZE_PX, RATE_HZ.into());
+    let mut config = V4lConfig::new(Vivid::path(), SIZE_PX, RATE_HZ.into());
+    config.format = Some("RGB3".to_owned());
     V4lCamera::open(&config).expect("camera").camera
 }
 
@@ -74,7 +76,7 @@ fn next(camera: &mut V4lCamera, frame: &mut Frame) -> Vec<CameraError> {
     let mut errors = Vec::new();
     while let Err(error) = camera.capture(LinuxMono::now(), frame) {
         errors.push(error);
-        assert!(errors.len() < 50, "no frame any more: {errors:?}");
+        assert!(errors.len() < 20, "no frame any more: {errors:?}");
     }
     errors
 }
@@ -106,7 +108,7 @@ fn quantile(sorted: &[f64], part: f64) -> f64 {
 }
 
 fn hands_over_on_time() -> Outcome {
-    const FRAMES: usize = 300;
+    const FRAMES: usize = 200;
     let mut camera = vivid();
     let (mut driver_ms, mut hand_off_ms) = on_the_camera_thread(move || {
         let mut frame = Frame::default();
@@ -127,7 +129,6 @@ fn hands_over_on_time() -> Outcome {
     driver_ms.sort_by(f64::total_cmp);
     hand_off_ms.sort_by(f64::total_cmp);
     let (driver, hand_off) = (quantile(&driver_ms, 0.99), quantile(&hand_off_ms, 0.99));
-    println!("driver {driver_ms:?}\nhand-off {hand_off_ms:?}");
     assert!(
         hand_off - driver < 1.0,
         "99 %: driver {driver} ms, hand-off {hand_off} ms"
@@ -159,10 +160,8 @@ fn counts_every_drop() -> Outcome {
     let counted = after.dropped_by_driver - before.dropped_by_driver;
     let skipped = after.skipped - before.skipped;
     assert!(injected > 40, "{injected} were injected");
-    assert_eq!(counted + skipped, injected, "{after:?}");
-    Outcome::Passed(
-        json!({"frames": FRAMES, "injected": injected, "dropped": counted, "skipped": skipped}),
-    )
+    assert_eq!((counted, skipped), (injected, 0), "{after:?}");
+    Outcome::Passed(json!({"frames": FRAMES, "injected": injected, "counted": counted}))
 }
 
 fn survives_errors() -> Outcome {
@@ -264,31 +263,51 @@ fn reads_mjpeg() -> Outcome {
     config.format = Some("MJPG".to_owned());
     config.timeout_ms = Some(1000);
     let mut camera = V4lCamera::open(&config).expect("camera").camera;
-    let mut frame = Frame::default();
-    for round in 1..=20_u8 {
-        let level = 10 * round;
-        writer.write_all(&grey(level)).expect("write");
-        // The device shows the first picture until there is another.
-        for _ in 0..3 {
-            next(&mut camera, &mut frame);
-            if frame.image.rgb[0].abs_diff(level) <= 2 {
-                break;
-            }
-        }
-        let image = &frame.image;
-        assert_eq!([image.width, image.height], SIZE_PX);
-        let off = image.rgb.iter().map(|value| value.abs_diff(level)).max();
-        assert!(
-            off <= Some(2),
-            "round {round}: {off:?} off a level of {level}"
-        );
-    }
+    let done = AtomicBool::new(false);
+    let levels = std::thread::scope(|scope| {
+        scope.spawn(|| keep_writing(&mut writer, &done));
+        let levels = levels_seen(&mut camera);
+        done.store(true, Ordering::Relaxed);
+        levels
+    });
+    assert!(levels.is_sorted(), "{levels:?}");
     let counters = camera.counters();
     assert_eq!(
         counters.corrupt + counters.failures + counters.disconnects,
         0
     );
-    Outcome::Passed(json!(counters))
+    Outcome::Passed(json!({"levels": levels, "counters": counters}))
+}
+
+/// Pictures that become brighter and then stay; not for ever, in case nobody is left to end it.
+fn keep_writing(writer: &mut moq_v4l::Device, done: &AtomicBool) {
+    for step in 1..600 {
+        if done.load(Ordering::Relaxed) {
+            return;
+        }
+        let level = (2 * step).min(200) as u8;
+        writer.write_all(&grey(level)).expect("write");
+        LinuxMono::sleep_until(LinuxMono::now() + Duration::from_millis(30));
+    }
+}
+
+/// The grey of pictures, each of one level all over.
+fn levels_seen(camera: &mut V4lCamera) -> Vec<u8> {
+    let mut frame = Frame::default();
+    let mut levels = Vec::new();
+    for round in 0..20 {
+        next(camera, &mut frame);
+        let image = &frame.image;
+        assert_eq!([image.width, image.height], SIZE_PX);
+        let level = image.rgb[0];
+        let off = image.rgb.iter().map(|value| value.abs_diff(level)).max();
+        assert!(
+            off <= Some(2),
+            "round {round}: {off:?} off a level of {level}"
+        );
+        levels.push(level);
+    }
+    levels
 }
 
 /// A JPEG of one level of grey.
