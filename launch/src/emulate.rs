@@ -6,14 +6,15 @@ use crate::any_arm::{self, AnyArm};
 use crate::cli::EmulateArgs;
 use crate::config::{ArmConfig, Launch};
 use crate::error::{CommandError, Grade};
-use crate::wiring::{self, servos};
+#[cfg(feature = "sim")]
+use crate::wiring;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use visuomotor_drivers::can::CanConfig;
 use visuomotor_drivers::servo_bus::{Calibration, ServoBusConfig};
 use visuomotor_drivers::testkit::emulate::can::CanServer;
-use visuomotor_drivers::testkit::emulate::servo::SerialServer;
+use visuomotor_drivers::testkit::emulate::servo::{SerialServer, ServoDevice};
 use visuomotor_drivers::testkit::emulate::{Inertias, Plant};
 use visuomotor_runtime::clock::LinuxMono;
 
@@ -89,7 +90,7 @@ fn on_pty(
     path: &Path,
     stop: &AtomicBool,
 ) -> Result<Grade, CommandError> {
-    let device = servos(config, calibration, plant, LinuxMono::now());
+    let device = ServoDevice::calibrated(calibration, plant, config.baud, LinuxMono::now());
     let mut server = SerialServer::open_pty(device, path)
         .map_err(|error| CommandError::input(format!("{}: {error}", path.display())))?;
     eprintln!(

@@ -5,12 +5,10 @@
 #[cfg(feature = "sim")]
 mod emulated;
 mod robot;
-mod servos;
 
 #[cfg(feature = "sim")]
 pub use emulated::SimulatedArm;
 pub use robot::{Parts, connect, parts};
-pub use servos::servos;
 
 use crate::config::Launch;
 use crate::source::InputError;

@@ -1,8 +1,9 @@
 //! The frames of Damiao's drives on classical CAN: the MIT impedance frame, their commands, feedback and registers.
 //!
-//! Sources: the manuals of the DM-J series (Shenzhen Damiao, "Geared Motor User Manual", chapters on the CAN protocol and the
-//! MIT mode); the packing is that of B. Katz's MIT actuator, which T-Motor's AK series shares. Every value is the drive's own: its output
-//! shaft, its direction, its zero. Not responsible for joints, nor for when anything is sent.
+//! Sources: what is published of the DM-J series: Seeed Studio's wiki, and the packages `damiao-motor` on PyPI, read for facts; the
+//! manufacturer's own manual was not at hand. The packing is that of B. Katz's MIT actuator, which T-Motor's AK series
+//! shares. Every value is the drive's own: its output shaft, its direction, its zero. Not responsible for joints, nor for when
+//! anything is sent.
 
 use crate::port::CanFrame;
 use serde::{Deserialize, Serialize};
@@ -189,7 +190,7 @@ impl fmt::Display for Status {
             0xC => "coil too hot",
             0xD => "communication lost",
             0xE => "overload",
-            _ => "a state that the manual does not know",
+            _ => "a state that is not documented",
         };
         write!(f, "{text} ({:X})", self.0)
     }

@@ -1,4 +1,4 @@
-//! The wire format against the manual's own frames, and against any bytes.
+//! The wire format against frames as they are published, and against any bytes.
 
 use super::*;
 use proptest::prelude::*;
@@ -10,7 +10,7 @@ fn frame(id: u16, data: [u8; 8]) -> CanFrame {
     CanFrame { id, data, len: 8 }
 }
 
-/// Frames as the manual shows them, and what it says they mean.
+/// Frames put together from the published description, and what it says they mean.
 #[test]
 fn a_documented_exchange_means_what_the_document_says() {
     // Chapter "MIT mode": everything zero.

@@ -1,4 +1,4 @@
-//! What a launch file says of it: `[camera] driver = "replay"`.
+//! What a launch file says of it: `[camera.replay]`.
 
 use crate::picture::Crop;
 use serde::{Deserialize, Serialize};

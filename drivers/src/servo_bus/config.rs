@@ -3,7 +3,7 @@
 use super::wire::Protocol;
 use serde::Deserialize;
 
-/// A launch file's `[arm]` of kind servo bus. Every key but protocol, port and calibration has the value of a SO-101 or Koch arm
+/// A launch file's `[arm.servo_bus]`. Every key but protocol, port and calibration has the value of a SO-101 or Koch arm
 /// when it is left out.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]

@@ -1,4 +1,4 @@
-//! What a launch file says of a camera: `[camera] driver = "v4l"`.
+//! What a launch file says of a camera: `[camera.v4l]`.
 
 use super::error::ConfigError;
 use crate::picture::Crop;

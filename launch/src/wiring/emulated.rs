@@ -3,7 +3,7 @@
 //!
 //! Not responsible for the drives ([`visuomotor_drivers::testkit::emulate`]) nor for the physics.
 
-use super::{WiringError, servos};
+use super::WiringError;
 use crate::config::{ArmConfig, Launch};
 use std::cell::RefCell;
 use std::rc::Rc;
@@ -12,7 +12,7 @@ use visuomotor_drivers::port::{CanPort, SerialPort};
 use visuomotor_drivers::servo_bus::{ServoArm, ServoBus};
 use visuomotor_drivers::sim::{Rig, SceneFeeder, SimArm, SimPlant, World};
 use visuomotor_drivers::testkit::emulate::can::{CanDrives, CanLink};
-use visuomotor_drivers::testkit::emulate::servo::SerialLink;
+use visuomotor_drivers::testkit::emulate::servo::{SerialLink, ServoDevice};
 use visuomotor_runtime::arm::{Arm, ArmError, ArmState, Connected};
 use visuomotor_runtime::clock::{Duration, Instant};
 use visuomotor_runtime::safety::{SafeCommand, StopCategory};
@@ -71,7 +71,8 @@ impl<const N: usize> Wired<N> {
         let plant = self.plant.clone();
         Ok(match &self.config {
             ArmConfig::ServoBus(config, calibration) => {
-                let link = SerialLink::new(servos(config, calibration, plant, begin), begin);
+                let device = ServoDevice::calibrated(calibration, plant, config.baud, begin);
+                let link = SerialLink::new(device, begin);
                 let arm = ServoBus::connect(link.clone(), config, calibration)?.enable()?;
                 Line::Serial(link, arm)
             }

@@ -137,9 +137,7 @@ pub fn connect<const N: usize>(
             ConnectedArm::ServoBus(ServoBus::connect(port, config, calibration)?)
         }
         ArmConfig::Can(config) => {
-            let masters = config.joint.iter().map(|joint| joint.master_id);
-            let ids: Vec<_> = masters.chain([config.gripper.master_id]).collect();
-            let port = SocketCan::open(&config.interface, &ids)?;
+            let port = SocketCan::open(&config.interface, &config.master_ids())?;
             ConnectedArm::Can(CanArm::connect(
                 port,
                 config,
