@@ -6,11 +6,13 @@
 #[cfg(feature = "can")]
 pub mod can;
 pub mod outstanding;
-pub mod port;
 #[cfg(feature = "picture")]
 pub mod picture;
+pub mod port;
 #[cfg(feature = "replay")]
 pub mod replay_camera;
+#[cfg(feature = "servo-bus")]
+pub mod servo_bus;
 #[cfg(feature = "sim")]
 pub mod sim;
 pub mod testkit;

@@ -30,8 +30,8 @@ impl Default for Outstanding {
 }
 
 impl Outstanding {
-    /// A request is sent at `now`. Those that are too old to be answered any more are forgotten.
-    pub fn request(&mut self, now: Instant) {
+    /// A request is sent at `now`. Those that are too old to be answered any more are forgotten; says how many.
+    pub fn request(&mut self, now: Instant) -> usize {
         let is_late = |sent: &Instant| now.checked_duration_since(*sent) > Some(FORGOTTEN_AFTER);
         let late = self.sent[..self.open]
             .iter()
@@ -44,6 +44,7 @@ impl Outstanding {
             self.sent[self.open] = now;
             self.open += 1;
         }
+        late
     }
 
     /// An answer has come: when what it says was measured at the earliest. `None` when nothing was asked.
@@ -93,8 +94,8 @@ mod tests {
             assert_eq!(open.answer(), Some(at(ms - 10)));
         }
         // Silence until no old answer can be on its way any more.
-        open.request(at(120));
-        assert_eq!((open.answer(), open.answer()), (Some(at(120)), None));
+        assert_eq!(open.request(at(130)), 1);
+        assert_eq!((open.answer(), open.answer()), (Some(at(130)), None));
     }
 
     #[test]
@@ -104,7 +105,10 @@ mod tests {
             open.request(at(ms));
         }
         open.forget_until(at(10));
-        assert_eq!((open.open(), open.answer(), open.answer()), (1, Some(at(20)), None));
+        assert_eq!(
+            (open.open(), open.answer(), open.answer()),
+            (1, Some(at(20)), None)
+        );
     }
 
     #[test]

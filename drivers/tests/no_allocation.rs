@@ -1,4 +1,4 @@
-//! What the control thread calls of the simulated arm never allocates nor frees: neither in Rust nor in MuJoCo.
+//! What the control thread calls of the simulated arm or plant never allocates nor frees: neither in Rust nor in MuJoCo.
 //!
 //! One test alone, because it replaces the allocators of its process.
 
@@ -9,7 +9,8 @@ use nalgebra::Isometry3;
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
 use std::ffi::c_void;
-use visuomotor_drivers::sim::{Rig, SceneConfig, Split, View, World};
+use visuomotor_drivers::sim::{Rig, Robot, SceneConfig, Split, View, World};
+use visuomotor_drivers::testkit::emulate::Plant;
 use visuomotor_runtime::arm::{Arm, Fingers};
 use visuomotor_runtime::clock::{Duration, Instant};
 use visuomotor_runtime::kinematics::Chain;
@@ -170,4 +171,27 @@ fn reading_and_writing_do_not_allocate() {
     let ((), stopping) =
         allocator_calls(|| arm.stop(visuomotor_runtime::safety::StopCategory::Two));
     assert_eq!((calls, stopping), (0, 0));
+    assert_eq!(of_a_plant(), 0);
+}
+
+/// Calls of an allocator by two simulated seconds of an arm that falls among the objects, with another scene between.
+fn of_a_plant() -> u64 {
+    let config = SceneConfig {
+        robot: Robot::CanArm,
+        timestep_us: 1000,
+        ..SceneConfig::default()
+    };
+    let build = |seed| World::build(&config, Split::Test, seed).unwrap();
+    let mut rig = Rig::new(build(1));
+    let _watchers = (rig.camera(View::Policy), rig.observer());
+    let (mut plant, feeder) = rig.split_plant().unwrap();
+    let mut calls = 0;
+    for tick in 1..=2000 {
+        if tick == 1000 {
+            assert!(feeder.offer(Box::new(build(2))).is_ok());
+        }
+        let ((), counted) = allocator_calls(|| plant.step(&[0.1; 8]));
+        calls += counted;
+    }
+    calls
 }

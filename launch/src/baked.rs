@@ -3,8 +3,8 @@
 //!
 //! Not responsible for the policy ([`crate::policy`]) nor for the file ([`crate::recording`]).
 
-use crate::config::Launch;
-use visuomotor_runtime::episode::{JointNames, Robot, Sha256, TextMap};
+use crate::config::{CameraDevice, Launch};
+use visuomotor_runtime::episode::{ClockSource, JointNames, Robot, Sha256, TextMap};
 use visuomotor_runtime::follow::POSE_GAIN_PER_S;
 use visuomotor_runtime::kinematics::ik;
 
@@ -33,20 +33,33 @@ pub fn robot<const N: usize>(launch: &Launch<N>) -> Robot {
     }
 }
 
-/// The camera's mount and calibration, in the launch file's words.
-pub fn camera<const N: usize>(launch: &Launch<N>) -> TextMap {
-    #[cfg(feature = "sim")]
-    let camera = launch
-        .scene
-        .as_ref()
-        .map(|scene| toml::Table::try_from(&scene.camera));
-    #[cfg(not(feature = "sim"))]
-    let camera: Option<Result<toml::Table, toml::ser::Error>> = None;
-    let table = camera.and_then(Result::ok).unwrap_or_default();
-    table
-        .into_iter()
-        .map(|(key, value)| (key, value.to_string()))
-        .collect()
+/// The camera's mount and calibration, in the launch file's words. In simulated time it is always the scene's.
+pub fn camera<const N: usize>(launch: &Launch<N>, clock: ClockSource) -> TextMap {
+    let mut said = TextMap::new();
+    let mut say = |prefix: &str, table: Result<toml::Table, toml::ser::Error>| {
+        let entries = table.unwrap_or_default().into_iter();
+        said.extend(entries.map(|(key, value)| (format!("{prefix}{key}"), value.to_string())));
+    };
+    match (&launch.camera, clock) {
+        (Some(camera), ClockSource::Monotonic) => {
+            if let Some(mount) = &camera.mount {
+                say("", toml::Table::try_from(mount));
+            }
+            match &camera.device {
+                CameraDevice::V4l(config) => say("v4l.", toml::Table::try_from(config)),
+                CameraDevice::Replay(config) => say("replay.", toml::Table::try_from(config)),
+            }
+        }
+        #[cfg(feature = "sim")]
+        _ => {
+            if let Some(scene) = &launch.scene {
+                say("", toml::Table::try_from(&scene.camera));
+            }
+        }
+        #[cfg(not(feature = "sim"))]
+        _ => {}
+    }
+    said
 }
 
 /// What the code itself fixes in inverse kinematics and in how the reference is followed.

@@ -4,6 +4,7 @@
 
 mod bench;
 mod datasets;
+mod emulate;
 #[cfg(feature = "fleet")]
 mod fleet;
 mod lint;
@@ -16,6 +17,7 @@ pub use bench::*;
 pub use datasets::{
     ExportCommand, ExportLerobotArgs, ExportParquetArgs, ImportCommand, ImportLerobotArgs,
 };
+pub use emulate::EmulateArgs;
 #[cfg(feature = "fleet")]
 pub use fleet::{CollectFleetArgs, ForwardArgs, Output};
 pub use lint::{BenchLintArgs, LintArgs};
@@ -54,8 +56,10 @@ pub struct Cli {
 pub enum Command {
     /// Run the policy on the arm of a launch file, in real time, and record every episode.
     Run(RunArgs),
-    /// Can this machine and this user run a control loop on time? What is missing, and what mends it.
+    /// Can this machine run a control loop on time, and are the robot's devices well? What is missing, and what mends it.
     Doctor(DoctorArgs),
+    /// Serve emulated drives on a pseudo terminal or a CAN bus: a robot to try a driver on.
+    Emulate(EmulateArgs),
     /// Measure a policy's success rate in simulated time.
     Eval(EvalArgs),
     /// Measure how far a policy empties bins of many objects, one pick after the other, in simulated time.

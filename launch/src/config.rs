@@ -5,9 +5,13 @@
 //! start at its directory. Not responsible for opening devices or policies ([`crate::wiring`]).
 
 mod check;
+mod hardware;
+
+pub use hardware::{ArmConfig, CameraConfig, CameraDevice};
 
 use crate::source::{InputError, Source};
 use check::check_home;
+use hardware::{ArmTable, CameraTable};
 use nalgebra::{Isometry3, Translation3, UnitQuaternion, Vector3};
 use serde::Deserialize;
 use std::path::{Path, PathBuf};
@@ -35,6 +39,8 @@ struct Tables {
     task: Task,
     action: ActionScale,
     control: Control,
+    arm: Option<ArmTable>,
+    camera: Option<CameraTable>,
     #[serde(default)]
     setpoint: SetpointLimits,
     #[serde(default)]
@@ -80,6 +86,10 @@ pub struct Launch<const N: usize = JOINTS> {
     pub task: Task,
     pub action: ActionScale,
     pub control: Control,
+    /// Without it the arm is simulated.
+    pub arm: Option<ArmConfig>,
+    /// Without it the camera is simulated.
+    pub camera: Option<CameraConfig>,
     pub setpoint: SetpointLimits,
     pub watchdogs: Watchdogs,
     pub limits: Limits<N>,
@@ -311,6 +321,10 @@ impl<const N: usize> Launch<N> {
         #[cfg(feature = "sim")]
         let scene = scene(&source, &tables)?;
         let robot = tables.robot.of_joints::<N>(&source)?;
+        let arm = tables.arm.map(|table| table.complete(&source, N));
+        let arm = arm.transpose()?;
+        let camera = tables.camera.map(|table| table.complete(&source));
+        let camera = camera.transpose()?;
         let urdf_text = urdf(&robot.urdf).map_err(|error| {
             let urdf = robot.urdf.display();
             source.error_in("robot.urdf", format!("{urdf} cannot be read: {error}"))
@@ -343,6 +357,8 @@ impl<const N: usize> Launch<N> {
             task: tables.task,
             action: tables.action,
             control: tables.control,
+            arm,
+            camera,
             setpoint: tables.setpoint,
             watchdogs: tables.watchdogs,
             limits,

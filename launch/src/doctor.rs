@@ -1,6 +1,13 @@
-//! `visuomotor doctor`: can this machine and this user run a control loop on time?
+//! `visuomotor doctor`: can this machine and this user run a control loop on time, and are the launch file's devices well?
 //!
-//! Not responsible for the checks ([`visuomotor_runtime::realtime`]), which are those of the start of a session.
+//! Not responsible for what real time needs ([`visuomotor_runtime::realtime`]): those checks are those of the start of a session.
+
+mod can;
+mod clock;
+mod robot;
+mod serial;
+mod storage;
+mod usb;
 
 use crate::any_arm::{self, AnyArm};
 use crate::cli::DoctorArgs;
@@ -9,13 +16,17 @@ use crate::error::{CommandError, Grade};
 use crate::output;
 use serde::Serialize;
 use std::fmt;
+use std::path::Path;
 use visuomotor_runtime::realtime::{Check, Preference, ThreadPlan, checks};
 
 /// Its field names are those of `doctor --json`.
 #[derive(Debug, Serialize)]
 struct Findings {
     checks: Vec<Check>,
-    /// What the launch file says of them.
+    /// So many of them, the first, are about real time.
+    #[serde(skip)]
+    realtime: usize,
+    /// What the launch file says of those.
     #[serde(skip)]
     preference: Preference,
 }
@@ -24,13 +35,23 @@ pub fn run(args: &DoctorArgs) -> Result<Grade, CommandError> {
     output::check_json(args.json.as_deref())?;
     match &args.launch {
         Some(launch) => any_arm::run(args, launch),
-        None => report(args, None, Preference::Required),
+        None => report(
+            args,
+            None,
+            Preference::Required,
+            clock::checks(Path::new("/")),
+        ),
     }
 }
 
 impl AnyArm for DoctorArgs {
     fn run<const N: usize>(&self, launch: &Launch<N>) -> Result<Grade, CommandError> {
-        report(self, launch.control.cpu, launch.control.real_time)
+        let mut devices = clock::checks(Path::new("/"));
+        devices.extend(robot::checks(Path::new("/"), launch));
+        if let Some(episode) = &launch.episode {
+            devices.extend(storage::checks(&episode.dir));
+        }
+        report(self, launch.control.cpu, launch.control.real_time, devices)
     }
 }
 
@@ -38,9 +59,14 @@ fn report(
     args: &DoctorArgs,
     cpu: Option<usize>,
     preference: Preference,
+    devices: Vec<Check>,
 ) -> Result<Grade, CommandError> {
+    let mut checks = checks(&ThreadPlan::control(cpu));
+    let realtime = checks.len();
+    checks.extend(devices);
     let findings = Findings {
-        checks: checks(&ThreadPlan::control(cpu)),
+        checks,
+        realtime,
         preference,
     };
     output::report(&findings, &findings, args.json.as_deref())?;
@@ -49,13 +75,16 @@ fn report(
 
 impl Findings {
     fn grade(&self) -> Grade {
-        let is_missing = |check: &Check| check.required && !check.ok;
-        if self.checks.iter().any(is_missing) {
+        if is_short(&self.checks) {
             Grade::Short
         } else {
             Grade::Good
         }
     }
+}
+
+fn is_short(checks: &[Check]) -> bool {
+    checks.iter().any(|check| check.required && !check.ok)
 }
 
 impl fmt::Display for Findings {
@@ -71,18 +100,21 @@ impl fmt::Display for Findings {
                 writeln!(f, "{:27} mend it: {}", "", check.remedy)?;
             }
         }
-        match (self.grade(), self.preference) {
-            (Grade::Good, _) => writeln!(f, "This machine can run a control loop in real time."),
-            (Grade::Short, Preference::Required) => {
-                writeln!(
-                    f,
-                    "A session that requires real time would refuse to start."
-                )
-            }
-            (Grade::Short, Preference::Preferred) => writeln!(
+        let (realtime, devices) = self.checks.split_at(self.realtime);
+        match (is_short(realtime), self.preference) {
+            (false, _) => writeln!(f, "This machine can run a control loop in real time.")?,
+            (true, Preference::Required) => writeln!(
                 f,
-                "The launch file only prefers real time: a session starts, and its episodes say what is missing."
-            ),
+                "A session that requires real time would refuse to start."
+            )?,
+            (true, Preference::Preferred) => writeln!(
+                f,
+                "The launch file only prefers real time: its episodes would say what is missing."
+            )?,
+        }
+        match is_short(devices) {
+            true => writeln!(f, "The robot is not ready."),
+            false => Ok(()),
         }
     }
 }
@@ -110,7 +142,11 @@ mod tests {
             ),
         ] {
             let preference = Preference::Required;
-            let findings = Findings { checks, preference };
+            let findings = Findings {
+                checks,
+                realtime: 1,
+                preference,
+            };
             assert_eq!(findings.grade(), grade);
             let text = findings.to_string();
             assert!(text.contains(words), "{text}");

@@ -40,6 +40,7 @@ mod doctor;
 mod drawing;
 #[cfg(feature = "sim")]
 mod dry_run;
+mod emulate;
 mod episodes;
 mod error;
 #[cfg(feature = "sim")]
@@ -117,6 +118,7 @@ fn dispatch(command: &Command) -> Result<Grade, CommandError> {
     match command {
         Command::Run(args) => run::run(args),
         Command::Doctor(args) => doctor::run(args),
+        Command::Emulate(args) => emulate::run(args),
         Command::Eval(args) => eval::run(args),
         Command::Bin(args) => bin::run(args),
         Command::CollectSim(args) => collect_sim::run(args),
@@ -151,12 +153,13 @@ fn dispatch(command: &Command) -> Result<Grade, CommandError> {
     }
 }
 
-/// Without the simulator there is no arm to run: the launch file and its policy are still checked, and refused by name.
+/// Without the simulator nothing is evaluated: the launch file and its policy are still checked, and refused by name.
 #[cfg(not(feature = "sim"))]
 fn dispatch(command: &Command) -> Result<Grade, CommandError> {
     let (path, choice) = match command {
-        Command::Run(args) => (&args.launch, &args.policy),
+        Command::Run(args) => return run::run(args),
         Command::Doctor(args) => return doctor::run(args),
+        Command::Emulate(args) => return emulate::run(args),
         Command::Eval(args) => (&args.launch, &args.policy),
         Command::Bin(args) => (&args.launch, &args.policy),
         Command::CollectSim(args) => (&args.launch, &args.policy),

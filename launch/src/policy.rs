@@ -7,7 +7,7 @@ use crate::source::{InputError, Source};
 use std::convert::Infallible;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
-use visuomotor_policies::manifest::{GraphSpec, Manifest};
+use visuomotor_policies::manifest::{CameraMount, GraphSpec, Manifest};
 use visuomotor_policies::{CemOverrides, PolicyConfig, PolicyKind, PolicyOpenError};
 use visuomotor_runtime::episode::{Sha256, TextMap};
 use visuomotor_runtime::policy::Policy;
@@ -196,27 +196,49 @@ fn check_fit<const N: usize>(launch: &Launch<N>, manifest: &Manifest) -> Result<
             format!("a goal from {low:?} to {high:?}"),
         );
     }
+    let size = [manifest.image.width, manifest.image.height];
+    let mut cameras = Vec::new();
+    if let Some(camera) = &launch.camera {
+        let size_px = camera.output_px();
+        cameras.push((
+            "camera",
+            "v4l.output_px",
+            "mount",
+            size_px,
+            camera.mount.clone(),
+        ));
+    }
     #[cfg(feature = "sim")]
     if let Some(scene) = &launch.scene {
-        let (mount, camera) = (&manifest.camera, &scene.camera);
-        let size = [manifest.image.width, manifest.image.height];
-        if size != camera.size_px {
-            let robot = format!("{:?}", camera.size_px);
-            return differs("scene.camera.size_px", format!("{size:?}"), robot);
+        let mount = CameraMount {
+            position_m: scene.camera.position_m,
+            target_m: scene.camera.target_m,
+            fovy_deg: scene.camera.fovy_deg,
+        };
+        let size_px = Some(scene.camera.size_px);
+        cameras.push(("scene", "camera.size_px", "camera", size_px, Some(mount)));
+    }
+    for (table, size_key, mount_key, size_px, mount) in cameras {
+        if let Some(robot) = size_px.filter(|robot| *robot != size) {
+            let key = format!("{table}.{size_key}");
+            return differs(&key, format!("{size:?}"), format!("{robot:?}"));
         }
+        let Some(mount) = mount.filter(|mount| *mount != manifest.camera) else {
+            continue;
+        };
+        let table = format!("{table}.{mount_key}");
+        let trained = &manifest.camera;
         for (key, policy, robot) in [
-            ("position_m", mount.position_m, camera.position_m),
-            ("target_m", mount.target_m, camera.target_m),
+            ("position_m", trained.position_m, mount.position_m),
+            ("target_m", trained.target_m, mount.target_m),
         ] {
             if policy != robot {
-                let key = format!("scene.camera.{key}");
+                let key = format!("{table}.{key}");
                 return differs(&key, format!("{policy:?}"), format!("{robot:?}"));
             }
         }
-        if mount.fovy_deg != camera.fovy_deg {
-            let (policy, robot) = (mount.fovy_deg.to_string(), camera.fovy_deg.to_string());
-            return differs("scene.camera.fovy_deg", policy, robot);
-        }
+        let (policy, robot) = (trained.fovy_deg.to_string(), mount.fovy_deg.to_string());
+        return differs(&format!("{table}.fovy_deg"), policy, robot);
     }
     Ok(())
 }

@@ -69,9 +69,9 @@ impl<'a, const N: usize> Lineage<'a, N> {
             },
             code: self.code.clone(),
             robot: baked::robot(self.launch),
+            camera: baked::camera(self.launch, clock.source),
             clock,
             realtime,
-            camera: baked::camera(self.launch),
             policy: Some(PolicyIdentity {
                 name: self.policy.name.clone(),
                 manifest: self.policy.path(),

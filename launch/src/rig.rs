@@ -10,13 +10,13 @@ use crate::config::{JOINTS, Launch};
 use crate::film::Observer;
 use crate::played::{self, Played};
 use crate::report::{EpisodeResult, Judged};
-use crate::wiring::{self, WiringError};
+use crate::wiring::{self, SimulatedArm, WiringError};
 use rand::{RngExt, SeedableRng};
 use rand_xoshiro::Xoshiro256PlusPlus;
 use std::cell::{Cell, RefCell};
 use std::pin::pin;
 use visuomotor_drivers::sim::{
-    self, Judgement, Latency, SimArm, SimCamera, SimObserver, Split, View, World,
+    self, Judgement, Latency, SimCamera, SimObserver, Split, View, World,
 };
 use visuomotor_policies::explore::Explore;
 use visuomotor_runtime::action::Verb;
@@ -75,7 +75,7 @@ pub struct Rig<'a, const N: usize = JOINTS> {
     split: Split,
     policy: Explore<Box<dyn Policy>>,
     mode: OperatingMode,
-    arm: SimArm<N>,
+    arm: SimulatedArm<N>,
     camera: SimCamera,
     spectator: Option<SimCamera>,
     observer: SimObserver,
@@ -133,7 +133,7 @@ impl<'a, const N: usize> Rig<'a, N> {
         let seat = parts.camera(View::Policy);
         let spectator = view_px.map(|size_px| parts.camera(View::Spectator { size_px }));
         let observer = parts.observer();
-        let (arm, _) = parts.split()?;
+        let (arm, _) = SimulatedArm::of(launch, parts)?;
         wiring::check_pace(launch, &arm)?;
         Ok(Self {
             launch,
@@ -191,7 +191,7 @@ impl<'a, const N: usize> Rig<'a, N> {
     pub fn enter_world(&mut self, seed: u64) -> Result<usize, WiringError> {
         let world = World::build(wiring::scene(self.launch)?, self.split, seed)?;
         self.arm.replace(Box::new(world), SimMono::EPOCH);
-        Ok(self.arm.world().judge().in_tray)
+        Ok(self.arm.in_world(|world| world.judge().in_tray))
     }
 
     /// Runs an episode in the present world and tells how many objects it leaves in the tray: a grasped object is taken
@@ -203,17 +203,19 @@ impl<'a, const N: usize> Rig<'a, N> {
     ) -> Result<(EpisodeResult, usize), WiringError> {
         let drawn = Drawn::of(self.launch, seed, 0.0)?;
         let result = self.play(seed, drawn, observer)?;
-        let world = self.arm.world_mut();
-        if let Judgement {
-            success: true,
-            gripped: Some(object),
-            ..
-        } = world.judge()
-        {
-            world.take_away(object);
-        }
-        world.settle();
-        Ok((result, world.judge().in_tray))
+        let left = self.arm.in_world(|world| {
+            if let Judgement {
+                success: true,
+                gripped: Some(object),
+                ..
+            } = world.judge()
+            {
+                world.take_away(object);
+            }
+            world.settle();
+            world.judge().in_tray
+        });
+        Ok((result, left))
     }
 
     /// Runs an episode in the present world.
@@ -230,9 +232,9 @@ impl<'a, const N: usize> Rig<'a, N> {
             push,
             policy_seed,
         } = drawn;
-        self.arm.world_mut().place_arm::<N>(q.0.into());
+        self.arm.in_world(|world| world.place_arm::<N>(q.0.into()));
         SimMono::reset();
-        self.arm.restart(SimMono::EPOCH);
+        self.arm.restart(SimMono::EPOCH)?;
         // A new one, so that every episode begins at the measured pose.
         let mut controller = wiring::controller(self.launch, self.mode)?;
         self.policy.reset(policy_seed);
@@ -310,7 +312,7 @@ impl<'a, const N: usize> Rig<'a, N> {
         let max_held_m = looks.max_held_m;
         Ok(played.result(
             seed,
-            Some(Judged::from(&self.arm.world().judge())),
+            Some(Judged::from(&self.arm.in_world(|world| world.judge()))),
             max_held_m,
             shared.fault.get().map(|fault| self.launch.describe(&fault)),
             seconds(SimMono::now() - SimMono::EPOCH),
@@ -418,14 +420,14 @@ impl PolicyLink<'_> {
 
 /// The simulated arm, and somebody who displaces an object when told to.
 struct PushableArm<'a, const N: usize> {
-    arm: &'a mut SimArm<N>,
+    arm: &'a mut SimulatedArm<N>,
     push: &'a Cell<Option<u64>>,
 }
 
 impl<const N: usize> Arm<N> for PushableArm<'_, N> {
     fn read(&mut self, now: Instant) -> Result<ArmState<N>, ArmError> {
         if let Some(seed) = self.push.take() {
-            self.arm.world_mut().push_nearest(PUSH_M, seed);
+            self.arm.in_world(|world| world.push_nearest(PUSH_M, seed));
         }
         self.arm.read(now)
     }

@@ -2,17 +2,25 @@
 //!
 //! Not responsible for what the parts do, nor for checking the launch file ([`crate::config`]).
 
+#[cfg(feature = "sim")]
+mod emulated;
 mod robot;
+mod servos;
 
-pub use robot::{Parts, parts};
+#[cfg(feature = "sim")]
+pub use emulated::SimulatedArm;
+pub use robot::{Parts, connect, parts};
+pub use servos::servos;
 
 use crate::config::Launch;
 use crate::source::InputError;
 use nalgebra::Vector3;
 use rand::{Rng, RngExt};
-use visuomotor_runtime::arm::Arm;
+use visuomotor_drivers::can::CanConfig;
+use visuomotor_runtime::arm::{Arm, BringUpError};
 use visuomotor_runtime::controller::{Controller, ControllerConfig};
 use visuomotor_runtime::goal::GoalLimits;
+use visuomotor_runtime::kinematics::Gravity;
 use visuomotor_runtime::kinematics::ik::{self, IkError};
 use visuomotor_runtime::kinematics::pose;
 use visuomotor_runtime::observation::TcpPose;
@@ -36,6 +44,8 @@ pub enum WiringError {
     Start { pose: TcpPose, error: IkError },
     #[error("{0} has no [scene] table: there is nothing to simulate")]
     NoScene(String),
+    #[error(transparent)]
+    BringUp(#[from] BringUpError),
     #[cfg(feature = "sim")]
     #[error(transparent)]
     Scene(#[from] visuomotor_drivers::sim::SceneError),
@@ -124,6 +134,16 @@ pub fn start_joints<const N: usize>(
             error,
         }),
     }
+}
+
+/// What the arm of a CAN bus weighs.
+pub fn gravity<const N: usize>(
+    launch: &Launch<N>,
+    config: &CanConfig,
+) -> Result<Gravity<N>, WiringError> {
+    let gravity = Gravity::new(&launch.chain, &launch.urdf_text, config.gravity_m_per_s2);
+    let refused = |error| launch.source.error_in("robot.urdf", error);
+    Ok(gravity.map_err(refused)?)
 }
 
 #[cfg(feature = "sim")]

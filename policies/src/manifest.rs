@@ -7,7 +7,7 @@ use crate::cem::{CemConfig, SAMPLES_MIN};
 use crate::error::{Place, PolicyOpenError};
 use crate::features::STATE_LAYOUT;
 use crate::task::Workspace;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use toml::Spanned;
@@ -211,7 +211,7 @@ pub struct ImageSpec {
 }
 
 /// A pinhole camera whose image is upright with respect to the task frame's z axis.
-#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct CameraMount {
     /// Optical centre, task frame, m.

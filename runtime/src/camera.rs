@@ -47,8 +47,9 @@ pub trait Camera {
     /// in `frame` that may be looked at.
     fn capture(&mut self, now: Instant, frame: &mut Frame) -> Result<(), CameraError>;
 
-    /// Whether frames come in a cycle of the camera's own, for which [`Camera::capture`] waits in bounded time. Such a camera
-    /// is asked again as soon as it gave a frame: on a timer of its own, the loop would be up to a whole period late.
+    /// Whether frames come in a cycle of the camera's own, for which [`Camera::capture`] waits in bounded time. Such a
+    /// camera is asked again as soon as it gave a frame: on a timer of its own, the loop would be up to a whole period
+    /// late.
     fn owns_cycle(&self) -> bool {
         false
     }

@@ -1,7 +1,8 @@
 //! The camera's task: a frame every period, and only what is newer than the last goes on to whoever looks.
 //!
-//! A camera that owns its cycle ([`Camera::owns_cycle`]) gives the pace: it is asked again at once after a frame, and when the
-//! period has passed after anything else, so that a camera that answers nonsense at once cannot make the task spin.
+//! A camera that owns its cycle ([`Camera::owns_cycle`]) gives the pace: it is asked again at once after a frame, and
+//! when the period has passed after anything else, so that a camera that answers nonsense at once cannot make the task
+//! spin.
 //!
 //! Responsible for when the camera is polled and for which frames are handed over; all others are counted. Not responsible
 //! for how a frame is taken ([`Camera`]), nor for how old one may be when something is decided by it
@@ -356,7 +357,8 @@ mod tests {
         assert_eq!((album.counters.frames, album.counters.missed), (10, 13));
     }
 
-    /// Takes a picture every `cycle`, and whoever asks waits for the next one. Stalls once, for `stall` after `well` frames.
+    /// Takes a picture every `cycle`, and whoever asks waits for the next one. Stalls once, for `stall` after `well`
+    /// frames.
     struct Cyclic {
         owns_cycle: bool,
         cycle: Duration,

@@ -48,7 +48,9 @@ pub(super) struct Body<P, const N: usize> {
 enum Power {
     Off,
     /// Asked for by a command.
-    Rising { since: Instant },
+    Rising {
+        since: Instant,
+    },
     On,
 }
 
@@ -121,8 +123,16 @@ impl<P: CanPort, const N: usize> Body<P, N> {
             drive.malformed = false;
         }
         let collected = self.bus.collect();
-        let sampled = |i: usize| self.bus.drives[i].sample.map(|sample| sample.feedback.status);
-        let fault = (0..=N).find_map(|i| sampled(i).filter(|status| !may_be(*status)).map(|status| (i, status)));
+        let sampled = |i: usize| {
+            self.bus.drives[i]
+                .sample
+                .map(|sample| sample.feedback.status)
+        };
+        let fault = (0..=N).find_map(|i| {
+            sampled(i)
+                .filter(|status| !may_be(*status))
+                .map(|status| (i, status))
+        });
         if let Some((i, status)) = fault {
             self.bus.consume();
             return Err(ArmError::Drive {
@@ -226,7 +236,12 @@ impl<P: CanPort, const N: usize> CanArm<P, N> {
 
     /// One frame to every drive: the goal, or what brings a drive without power there. It gets a goal before it gets power, and
     /// again after that, in case it has forgotten.
-    fn command(&mut self, q: &JointPositions<N>, dq: &JointVelocities<N>, now: Instant) -> Result<(), ArmError> {
+    fn command(
+        &mut self,
+        q: &JointPositions<N>,
+        dq: &JointVelocities<N>,
+        now: Instant,
+    ) -> Result<(), ArmError> {
         self.body.bus.drain()?;
         let stamp = now.min(self.body.bus.port.now());
         let gravity = self.body.gravity.torques(q);
@@ -234,9 +249,13 @@ impl<P: CanPort, const N: usize> CanArm<P, N> {
             let goal = self.body.goal(i, q, dq, &gravity, self.fingers);
             let bus = &mut self.body.bus;
             let drive = &bus.drives[i];
-            let goal = goal.encode(drive.id, &drive.ranges).ok_or(ArmError::Malformed)?;
+            let goal = goal
+                .encode(drive.id, &drive.ranges)
+                .ok_or(ArmError::Malformed)?;
             let frame = match self.power {
-                Power::Rising { since } if drive.status != Status::ENABLED && drive.heard >= since => {
+                Power::Rising { since }
+                    if drive.status != Status::ENABLED && drive.heard >= since =>
+                {
                     Command::Enable.encode(drive.id)
                 }
                 _ => goal,
@@ -278,7 +297,12 @@ impl<P: CanPort, const N: usize> Arm<N> for CanArm<P, N> {
         };
         let state = self.body.read(may_be);
         if let Power::Rising { since } = self.power {
-            let has_risen = self.body.bus.drives.iter().all(|drive| drive.status == Status::ENABLED);
+            let has_risen = self
+                .body
+                .bus
+                .drives
+                .iter()
+                .all(|drive| drive.status == Status::ENABLED);
             if has_risen || now.checked_duration_since(since) > Some(RISE_MAX) {
                 self.power = Power::On;
             }

@@ -21,8 +21,9 @@ const AGAIN: Duration = Duration::from_micros(200);
 const SLACK: Duration = Duration::from_micros(1_000);
 /// More frames than these are not looked at in one read: what a full bus brings in 50 ms. Somebody else floods the socket.
 const FRAMES_MAX: usize = 1024;
-/// Registers that every drive has, read as fences in turn: one comes round again after [`FORGOTTEN_AFTER`] at the earliest.
-const FENCES: usize = 13;
+/// Registers that every drive has, read as fences in turn: one comes round again after 175 ms at the earliest, longer than any
+/// queue keeps what was sent.
+const FENCES: usize = 35;
 const FENCE_PERIOD: Duration = Duration::from_micros(5_000);
 
 /// What a drive said, and when it was asked: it measured then or later.
@@ -42,6 +43,8 @@ pub(super) struct Drive {
     /// The newest request that it is known to have heard.
     pub heard: Instant,
     pub status: Status,
+    /// Answers without a request: somebody else uses its identifiers, or they came too late.
+    pub unasked: u32,
     /// Of its MOSFETs and of its coil, °C.
     pub warmth: (u8, u8),
     pub malformed: bool,
@@ -56,6 +59,9 @@ pub(super) struct Drive {
     fences: [Option<Instant>; FENCES],
     next_fence: usize,
     fenced_at: Instant,
+    /// When requests were given up that may have been answered later, as on a bus that was full for long: until a fence from
+    /// after that has come, no answer is used.
+    lost_track: Option<Instant>,
 }
 
 impl Drive {
@@ -68,6 +74,7 @@ impl Drive {
             sample: None,
             heard: Instant::from_ticks(0),
             status: Status::DISABLED,
+            unasked: 0,
             warmth: (0, 0),
             malformed: false,
             open: Outstanding::default(),
@@ -79,6 +86,7 @@ impl Drive {
             fences: [None; FENCES],
             next_fence: 0,
             fenced_at: Instant::from_ticks(0),
+            lost_track: None,
         }
     }
 
@@ -88,11 +96,19 @@ impl Drive {
 
     fn take(&mut self, frame: &CanFrame, now: Instant) {
         if let Some(register) = Access::answers(frame, self.id) {
-            if let Some(until) = self.fences.get_mut(usize::from(register)).and_then(Option::take) {
+            if let Some(until) = self
+                .fences
+                .get_mut(usize::from(register))
+                .and_then(Option::take)
+            {
                 self.open.forget_until(until);
-                self.wants_fence = self.open.open() > 0;
+                self.lost_track.take_if(|at| *at <= until);
+                self.wants_fence = self.open.open() > 0 || self.lost_track.is_some();
             }
-            if let Some(value) = self.pending.and_then(|access| access.answer(frame, self.id)) {
+            if let Some(value) = self
+                .pending
+                .and_then(|access| access.answer(frame, self.id))
+            {
                 self.value = Some(value);
                 self.pending = None;
             }
@@ -109,7 +125,11 @@ impl Drive {
         if is_last {
             return;
         }
-        if let Some(asked_at) = self.open.answer() {
+        let Some(asked_at) = self.open.answer() else {
+            self.unasked += 1;
+            return;
+        };
+        if self.lost_track.is_none() {
             self.sample = Some(Sample { asked_at, feedback });
             self.heard = asked_at;
             self.status = feedback.status;
@@ -156,7 +176,9 @@ impl<P: CanPort> Bus<P> {
     pub fn ask(&mut self, i: usize, frame: &CanFrame, stamp: Instant) -> Result<(), PortError> {
         self.port.send(frame)?;
         let drive = &mut self.drives[i];
-        drive.open.request(stamp);
+        if drive.open.request(stamp) > 0 {
+            drive.lost_track = Some(stamp);
+        }
         drive.last_request = stamp;
         Ok(())
     }
@@ -182,7 +204,8 @@ impl<P: CanPort> Bus<P> {
         self.turn = (self.turn + 1) % self.drives.len();
         let count = self.drives.len();
         let next = (0..count).map(|k| (self.turn + k) % count).find(|&i| {
-            let is_time = now.checked_duration_since(self.drives[i].fenced_at) >= Some(FENCE_PERIOD);
+            let is_time =
+                now.checked_duration_since(self.drives[i].fenced_at) >= Some(FENCE_PERIOD);
             self.drives[i].wants_fence && is_time
         });
         next.map_or(Ok(()), |i| self.fence(i))
@@ -196,12 +219,20 @@ impl<P: CanPort> Bus<P> {
         drive.next_fence = (register + 1) % FENCES;
         drive.fenced_at = self.port.now();
         drive.fences[register] = Some(drive.last_request);
-        self.access(i, Access::Read { register: register as u8 })
+        self.access(
+            i,
+            Access::Read {
+                register: register as u8,
+            },
+        )
     }
 
     fn take(&mut self, frame: &CanFrame) {
         let now = self.port.now();
-        let drive = self.drives.iter_mut().find(|drive| drive.master_id == frame.id);
+        let drive = self
+            .drives
+            .iter_mut()
+            .find(|drive| drive.master_id == frame.id);
         if let Some(drive) = drive {
             drive.take(frame, now);
         }
@@ -226,7 +257,11 @@ impl<P: CanPort> Bus<P> {
     }
 
     /// Waits until `is_done`, at the latest until `deadline`.
-    pub fn wait(&mut self, deadline: Instant, is_done: impl Fn(&Self) -> bool) -> Result<(), PortError> {
+    pub fn wait(
+        &mut self,
+        deadline: Instant,
+        is_done: impl Fn(&Self) -> bool,
+    ) -> Result<(), PortError> {
         for _ in 0..FRAMES_MAX {
             if is_done(self) {
                 break;
@@ -242,7 +277,9 @@ impl<P: CanPort> Bus<P> {
     /// The samples that no read has used yet are too old to be used.
     pub fn forget_old(&mut self, now: Instant) {
         for drive in &mut self.drives {
-            let is_old = |sample: &Sample| now.checked_duration_since(sample.asked_at) > Some(FORGOTTEN_AFTER);
+            let is_old = |sample: &Sample| {
+                now.checked_duration_since(sample.asked_at) > Some(FORGOTTEN_AFTER)
+            };
             drive.sample.take_if(|sample| is_old(sample));
         }
     }
@@ -251,7 +288,11 @@ impl<P: CanPort> Bus<P> {
     /// no read has used.
     pub fn collect(&mut self) -> Result<(), ArmError> {
         let now = self.port.now();
-        let deadline = self.asked_at.take().map_or(now, |at| at + self.cycle_max()).max(now);
+        let deadline = self
+            .asked_at
+            .take()
+            .map_or(now, |at| at + self.cycle_max())
+            .max(now);
         let stamp = self.stamp;
         self.drain()?;
         if !self.is_complete(stamp) {
@@ -261,7 +302,7 @@ impl<P: CanPort> Bus<P> {
             self.wait(until, |_| false)?;
         }
         for drive in &mut self.drives {
-            drive.wants_fence |= drive.open.open() > 0;
+            drive.wants_fence |= drive.open.open() > 0 || drive.lost_track.is_some();
         }
         let is_complete = self.drives.iter().all(|drive| drive.sample.is_some());
         match (is_complete, self.drives.iter().any(|drive| drive.malformed)) {

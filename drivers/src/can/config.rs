@@ -124,27 +124,59 @@ impl Actuator {
 }
 
 impl CanConfig {
+    /// What the drives answer on: all that the driver's port has to hear.
+    pub fn master_ids(&self) -> Vec<u16> {
+        let joints = self.joint.iter().map(|joint| joint.master_id);
+        joints.chain([self.gripper.master_id]).collect()
+    }
+
     /// The first thing that cannot be, in words.
     pub fn check(&self, limits: &[JointLimit]) -> Result<(), String> {
         if self.joint.len() != limits.len() {
-            return Err(format!("it lists {} joints for an arm of {}", self.joint.len(), limits.len()));
+            return Err(format!(
+                "it lists {} joints for an arm of {}",
+                self.joint.len(),
+                limits.len()
+            ));
         }
         if !(10..=500).contains(&self.watchdog_ms) {
-            return Err(format!("watchdog_ms = {} is outside 10 to 500", self.watchdog_ms));
+            return Err(format!(
+                "watchdog_ms = {} is outside 10 to 500",
+                self.watchdog_ms
+            ));
         }
-        let gripper = (self.gripper.id, self.gripper.master_id, self.gripper.actuator, self.gripper.kp, self.gripper.kd);
-        let joints = self.joint.iter().map(|j| (j.id, j.master_id, j.actuator, j.kp, j.kd));
+        let gripper = (
+            self.gripper.id,
+            self.gripper.master_id,
+            self.gripper.actuator,
+            self.gripper.kp,
+            self.gripper.kd,
+        );
+        let joints = self
+            .joint
+            .iter()
+            .map(|j| (j.id, j.master_id, j.actuator, j.kp, j.kd));
         let drives: Vec<_> = joints.chain([gripper]).collect();
         for (i, &(id, master_id, actuator, kp, kd)) in drives.iter().enumerate() {
             let refuse = |why: String| Err(format!("drive {id}: {why}"));
             if !(1..=15).contains(&id) {
                 return refuse("its id is outside 1 to 15: answers carry four bits of it".into());
             }
-            if drives[..i].iter().any(|other| other.0 == id || other.1 == master_id) {
-                return refuse(format!("its id, or its master_id {master_id:#x}, is another drive's too"));
+            if drives[..i]
+                .iter()
+                .any(|other| other.0 == id || other.1 == master_id)
+            {
+                return refuse(format!(
+                    "its id, or its master_id {master_id:#x}, is another drive's too"
+                ));
             }
-            if !(1..0x7FF).contains(&master_id) || drives.iter().any(|other| other.0 == master_id & 0xFF) {
-                return refuse(format!("its master_id {master_id:#x} is heard as a command by a drive; use {:#x}", id + 16));
+            if !(1..0x7FF).contains(&master_id)
+                || drives.iter().any(|other| other.0 == master_id & 0xFF)
+            {
+                return refuse(format!(
+                    "its master_id {master_id:#x} is heard as a command by a drive; use {:#x}",
+                    id + 16
+                ));
             }
             let ranges = actuator.ranges();
             if !ranges.is_valid() {
@@ -152,35 +184,55 @@ impl CanConfig {
             }
             if !(kp > 0.0 && kp <= ranges.kp_max && kd > 0.0 && kd <= ranges.kd_max) {
                 let (kp_max, kd_max) = (ranges.kp_max, ranges.kd_max);
-                return refuse(format!("kp = {kp} and kd = {kd} must be above 0, and up to {kp_max} and {kd_max}"));
+                return refuse(format!(
+                    "kp = {kp} and kd = {kd} must be above 0, and up to {kp_max} and {kd_max}"
+                ));
             }
         }
         for (joint, limit) in self.joint.iter().zip(limits) {
             let refuse = |why: String| Err(format!("drive {}: {why}", joint.id));
             let ranges = joint.actuator.ranges();
             if !matches!(joint.direction, -1 | 1) {
-                return refuse(format!("direction = {} is neither 1 nor -1", joint.direction));
+                return refuse(format!(
+                    "direction = {} is neither 1 nor -1",
+                    joint.direction
+                ));
             }
             if !(joint.torque_limit_nm > 0.0 && joint.torque_limit_nm <= ranges.t_max_nm) {
                 let (limit, max) = (joint.torque_limit_nm, ranges.t_max_nm);
-                return refuse(format!("torque_limit_nm = {limit} must be above 0 and up to {max}"));
+                return refuse(format!(
+                    "torque_limit_nm = {limit} must be above 0 and up to {max}"
+                ));
             }
             let reaches = [limit.lower, limit.upper].map(|q| (q - joint.zero_offset_rad).abs());
             let reach_max = ranges.p_max_rad - END_RAD;
-            if !(joint.zero_offset_rad.is_finite() && reaches.iter().all(|p| *p <= reach_max || p.is_infinite())) {
+            if !(joint.zero_offset_rad.is_finite()
+                && reaches.iter().all(|p| *p <= reach_max || p.is_infinite()))
+            {
                 let offset = joint.zero_offset_rad;
-                return refuse(format!("with zero_offset_rad = {offset} the joint's limits are beyond its {reach_max} rad"));
+                return refuse(format!(
+                    "with zero_offset_rad = {offset} the joint's limits are beyond its {reach_max} rad"
+                ));
             }
         }
         let grip = &self.gripper;
         let ranges = grip.actuator.ranges();
         let open_rad = grip.closed_rad + grip.open_m / grip.m_per_rad;
-        if !(grip.closed_rad.abs() <= ranges.p_max_rad && open_rad.abs() <= ranges.p_max_rad && grip.open_m > 0.0) {
-            return Err(format!("gripper: open at {open_rad} rad and closed at {} rad are not both in reach", grip.closed_rad));
+        if !(grip.closed_rad.abs() <= ranges.p_max_rad
+            && open_rad.abs() <= ranges.p_max_rad
+            && grip.open_m > 0.0)
+        {
+            return Err(format!(
+                "gripper: open at {open_rad} rad and closed at {} rad are not both in reach",
+                grip.closed_rad
+            ));
         }
         let torque = grip.torque_nm();
         if !(torque > 0.0 && torque <= ranges.t_max_nm) {
-            return Err(format!("gripper: force_n = {} takes {torque} N·m of {}", grip.force_n, ranges.t_max_nm));
+            return Err(format!(
+                "gripper: force_n = {} takes {torque} N·m of {}",
+                grip.force_n, ranges.t_max_nm
+            ));
         }
         if !self.gravity_m_per_s2.iter().all(|g| g.is_finite()) {
             return Err("gravity_m_per_s2 is not finite".into());

@@ -34,19 +34,35 @@ impl<P: CanPort, const N: usize> CanArm<P, N> {
     /// # Errors
     /// When the configuration contradicts itself, or a drive does not answer, is faulty, is under power, or counts in other
     /// units than the launch file says.
-    pub fn connect(port: P, config: &CanConfig, gravity: Gravity<N>) -> Result<ConnectedCanArm<P, N>, BringUpError> {
+    pub fn connect(
+        port: P,
+        config: &CanConfig,
+        gravity: Gravity<N>,
+    ) -> Result<ConnectedCanArm<P, N>, BringUpError> {
         let interface = config.interface.clone();
-        config.check(gravity.chain().limits()).map_err(|problem| BringUpError {
-            device: interface.clone(),
-            problem,
-            remedy: "correct [arm.can] in the launch file".into(),
-        })?;
+        config
+            .check(gravity.chain().limits())
+            .map_err(|problem| BringUpError {
+                device: interface.clone(),
+                problem,
+                remedy: "correct [arm.can] in the launch file".into(),
+            })?;
         let names = gravity.chain().joint_names().iter().map(String::as_str);
-        let joints = config.joint.iter().map(|joint| (joint.id, joint.master_id, joint.actuator));
+        let joints = config
+            .joint
+            .iter()
+            .map(|joint| (joint.id, joint.master_id, joint.actuator));
         let grip = &config.gripper;
-        let all = joints.zip(names).chain([((grip.id, grip.master_id, grip.actuator), "gripper")]);
+        let all = joints
+            .zip(names)
+            .chain([((grip.id, grip.master_id, grip.actuator), "gripper")]);
         let drives = all.map(|((id, master_id, actuator), name)| {
-            Drive::new(id, master_id, format!("drive {id} ({name})"), actuator.ranges())
+            Drive::new(
+                id,
+                master_id,
+                format!("drive {id} ({name})"),
+                actuator.ranges(),
+            )
         });
         let mut connected = ConnectedCanArm {
             body: Body {
@@ -69,6 +85,12 @@ impl<P: CanPort, const N: usize> CanArm<P, N> {
             interface,
             watchdog_ms: config.watchdog_ms,
         };
+        // What is still on its way belongs to somebody before us.
+        let quiet = connected.body.bus.port.now() + WAIT;
+        let _ = connected.body.bus.wait(quiet, |_| false);
+        for drive in &mut connected.body.bus.drives {
+            drive.unasked = 0;
+        }
         for i in 0..=N {
             connected.check_drive(i)?;
         }
@@ -77,7 +99,12 @@ impl<P: CanPort, const N: usize> CanArm<P, N> {
 }
 
 impl<P: CanPort, const N: usize> ConnectedCanArm<P, N> {
-    fn error(&self, i: usize, problem: impl Into<String>, remedy: impl Into<String>) -> BringUpError {
+    fn error(
+        &self,
+        i: usize,
+        problem: impl Into<String>,
+        remedy: impl Into<String>,
+    ) -> BringUpError {
         BringUpError {
             device: format!("{} {}", self.interface, self.body.bus.drives[i].name),
             problem: problem.into(),
@@ -122,14 +149,20 @@ impl<P: CanPort, const N: usize> ConnectedCanArm<P, N> {
     /// Sends a frame until an answer says what a drive measured after it.
     fn ask(&mut self, i: usize, frame: &CanFrame) -> Result<Status, BringUpError> {
         for _ in 0..TRIES {
-                // Settles what was asked before, so that the next answer is the one to this.
+            // Settles what was asked before, so that the next answer is the one to this.
             self.named(i, |bus| bus.fence(i))?;
             let now = self.body.bus.port.now();
             self.body.bus.drives[i].sample = None;
             if self.body.bus.ask(i, frame, now).is_ok() {
-                let _ = self.body.bus.wait(now + WAIT, |bus| bus.drives[i].sample.is_some());
+                let _ = self
+                    .body
+                    .bus
+                    .wait(now + WAIT, |bus| bus.drives[i].sample.is_some());
             }
-            if let Some(sample) = self.body.bus.drives[i].sample.take_if(|sample| sample.asked_at >= now) {
+            if let Some(sample) = self.body.bus.drives[i]
+                .sample
+                .take_if(|sample| sample.asked_at >= now)
+            {
                 return Ok(sample.feedback.status);
             }
         }
@@ -150,18 +183,42 @@ impl<P: CanPort, const N: usize> ConnectedCanArm<P, N> {
             ));
         }
         if status.is_fault() {
-            return Err(self.error(i, status.to_string(), "find the cause, then take the arm's power away and give it back"));
+            return Err(self.error(
+                i,
+                status.to_string(),
+                "find the cause, then take the arm's power away and give it back",
+            ));
+        }
+        let until = self.body.bus.port.now() + WAIT;
+        let _ = self.body.bus.wait(until, |_| false);
+        if self.body.bus.drives[i].unasked > 0 {
+            return Err(self.error(
+                i,
+                "answers twice: another node uses the same identifiers, and would obey the same commands",
+                "connect the drives one by one and give each its own CAN id and master id",
+            ));
         }
         let ranges = self.body.bus.drives[i].ranges;
         let limits = [
             (Register::PositionMax, "PMAX", "p_max_rad", ranges.p_max_rad),
-            (Register::VelocityMax, "VMAX", "v_max_rad_per_s", ranges.v_max_rad_per_s),
+            (
+                Register::VelocityMax,
+                "VMAX",
+                "v_max_rad_per_s",
+                ranges.v_max_rad_per_s,
+            ),
             (Register::TorqueMax, "TMAX", "t_max_nm", ranges.t_max_nm),
         ];
         for (register, name, key, expected) in limits {
-            let value = self.register(i, Access::Read { register: register as u8 })?;
+            let value = self.register(
+                i,
+                Access::Read {
+                    register: register as u8,
+                },
+            )?;
             let value = f64::from(f32::from_le_bytes(value));
-            if !((value - expected).abs() <= SAME * expected) {
+            let is_same = (value - expected).abs() <= SAME * expected;
+            if !is_same {
                 return Err(self.error(
                     i,
                     format!("its {name} is {value}, and the launch file says {expected}: every number would be scaled wrongly"),
@@ -173,10 +230,22 @@ impl<P: CanPort, const N: usize> ConnectedCanArm<P, N> {
     }
 
     /// Writes a register and reads it back.
-    fn set(&mut self, i: usize, register: Register, value: u32, meaning: &str) -> Result<(), BringUpError> {
+    fn set(
+        &mut self,
+        i: usize,
+        register: Register,
+        value: u32,
+        meaning: &str,
+    ) -> Result<(), BringUpError> {
         let register = register as u8;
         let bytes = value.to_le_bytes();
-        self.register(i, Access::Write { register, value: bytes })?;
+        self.register(
+            i,
+            Access::Write {
+                register,
+                value: bytes,
+            },
+        )?;
         let kept = u32::from_le_bytes(self.register(i, Access::Read { register })?);
         if kept != value {
             return Err(self.error(
@@ -222,17 +291,25 @@ impl<P: CanPort, const N: usize> ConnectedCanArm<P, N> {
         let gravity = self.body.gravity.torques(&state.q);
         let mut frames = Vec::new();
         for i in 0..=N {
-            let goal = self.body.goal(i, &state.q, &JointVelocities::zeros(), &gravity, None);
+            let goal = self
+                .body
+                .goal(i, &state.q, &JointVelocities::zeros(), &gravity, None);
             let drive = &self.body.bus.drives[i];
             let frame = goal.encode(drive.id, &drive.ranges);
-            frames.push(frame.ok_or_else(|| self.error(i, "its measurement is not finite", "update its firmware"))?);
+            frames.push(frame.ok_or_else(|| {
+                self.error(i, "its measurement is not finite", "update its firmware")
+            })?);
         }
         for (i, frame) in frames.iter().enumerate() {
             let id = frame.id;
             self.ask(i, frame)?;
             let status = self.ask(i, &Command::Enable.encode(id))?;
             if status != Status::ENABLED {
-                return Err(self.error(i, format!("got no power: {status}"), "check its supply, then start again"));
+                return Err(self.error(
+                    i,
+                    format!("got no power: {status}"),
+                    "check its supply, then start again",
+                ));
             }
             if i < N {
                 let now = self.body.bus.port.now();
@@ -247,9 +324,18 @@ impl<P: CanPort, const N: usize> ConnectedCanArm<P, N> {
                 return Ok(());
             }
         }
-        let weak = (0..N).find(|&i| self.body.bus.drives[i].status != Status::ENABLED).unwrap_or(N);
-        let problem = format!("lost its power at once: {}", self.body.bus.drives[weak].status);
-        Err(self.error(weak, problem, "check the supply and the plugs, then start again"))
+        let weak = (0..N)
+            .find(|&i| self.body.bus.drives[i].status != Status::ENABLED)
+            .unwrap_or(N);
+        let problem = format!(
+            "lost its power at once: {}",
+            self.body.bus.drives[weak].status
+        );
+        Err(self.error(
+            weak,
+            problem,
+            "check the supply and the plugs, then start again",
+        ))
     }
 }
 

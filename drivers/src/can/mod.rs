@@ -9,6 +9,9 @@ mod bus;
 mod config;
 mod connect;
 #[cfg(test)]
+mod live_tests;
+mod socket;
+#[cfg(test)]
 mod tests;
 pub mod timing;
 pub mod wire;
@@ -16,3 +19,4 @@ pub mod wire;
 pub use arm::{CanArm, DriveState, fault_code};
 pub use config::{Actuator, CanConfig, GripperDrive, JointDrive, Model};
 pub use connect::ConnectedCanArm;
+pub use socket::{BusErrors, SocketCan};

@@ -64,7 +64,11 @@ mod tests {
         // 44 bits and the pause of 3 without data, 64 more with eight bytes, and at most 24 stuffed ones.
         assert_eq!((bits_max(0), bits_max(8)), (55, 135));
         let long = |id, data| bits(&CanFrame { id, data, len: 8 });
-        assert_eq!(long(0x2AA, [0x55; 8]) - 111, 0, "alternating bits need no stuffing but for the length");
+        assert_eq!(
+            long(0x2AA, [0x55; 8]) - 111,
+            0,
+            "alternating bits need no stuffing but for the length"
+        );
         assert!(long(0, [0; 8]) > 111 + 15);
         assert_eq!(duration(135), Duration::from_micros(135));
     }

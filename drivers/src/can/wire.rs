@@ -53,7 +53,13 @@ impl Ranges {
     }
 
     pub fn is_valid(&self) -> bool {
-        let all = [self.p_max_rad, self.v_max_rad_per_s, self.t_max_nm, self.kp_max, self.kd_max];
+        let all = [
+            self.p_max_rad,
+            self.v_max_rad_per_s,
+            self.t_max_nm,
+            self.kp_max,
+            self.kd_max,
+        ];
         all.iter().all(|x| x.is_finite() && *x > 0.0)
     }
 
@@ -86,7 +92,8 @@ pub struct Impedance {
 }
 
 impl Impedance {
-    /// What is out of range is sent as its limit. `None` when anything is not finite.
+    /// What is out of range is sent as its limit. `None` when anything is not finite, or when all of it is at the very end of
+    /// its range: that frame would be a [`Command`].
     pub fn encode(&self, id: u16, r: &Ranges) -> Option<CanFrame> {
         let all = [self.q, self.dq, self.kp, self.kd, self.tau];
         if !all.iter().all(|x| x.is_finite()) {
@@ -97,8 +104,18 @@ impl Impedance {
         let [kp0, kp1] = to_steps(self.kp, 0.0, r.kp_max, 12).to_be_bytes();
         let [kd0, kd1] = to_steps(self.kd, 0.0, r.kd_max, 12).to_be_bytes();
         let [t0, t1] = to_steps(self.tau, -r.t_max_nm, r.t_max_nm, 12).to_be_bytes();
-        let data = [p0, p1, v0 << 4 | v1 >> 4, v1 << 4 | kp0, kp1, kd0 << 4 | kd1 >> 4, kd1 << 4 | t0, t1];
-        Some(CanFrame { id, data, len: 8 })
+        let data = [
+            p0,
+            p1,
+            v0 << 4 | v1 >> 4,
+            v1 << 4 | kp0,
+            kp1,
+            kd0 << 4 | kd1 >> 4,
+            kd1 << 4 | t0,
+            t1,
+        ];
+        let frame = CanFrame { id, data, len: 8 };
+        Command::decode(&frame).is_none().then_some(frame)
     }
 
     /// As a drive does. `None` when the frame is too short, or is a [`Command`].
@@ -199,7 +216,12 @@ impl Feedback {
         Some(Self {
             status: Status((d[0] >> 4) as u8),
             q: from_steps(d[1] << 8 | d[2], -r.p_max_rad, r.p_max_rad, 16),
-            dq: from_steps(d[3] << 4 | d[4] >> 4, -r.v_max_rad_per_s, r.v_max_rad_per_s, 12),
+            dq: from_steps(
+                d[3] << 4 | d[4] >> 4,
+                -r.v_max_rad_per_s,
+                r.v_max_rad_per_s,
+                12,
+            ),
             tau: from_steps((d[4] & 0xF) << 8 | d[5], -r.t_max_nm, r.t_max_nm, 12),
             mosfet_c: frame.data[6],
             coil_c: frame.data[7],
@@ -216,7 +238,16 @@ impl Feedback {
         let [v0, v1] = cut(self.dq, r.v_max_rad_per_s, 12).to_be_bytes();
         let [t0, t1] = cut(self.tau, r.t_max_nm, 12).to_be_bytes();
         let first = self.status.0 << 4 | (id & 0xF) as u8;
-        let data = [first, p0, p1, v0 << 4 | v1 >> 4, v1 << 4 | t0, t1, self.mosfet_c, self.coil_c];
+        let data = [
+            first,
+            p0,
+            p1,
+            v0 << 4 | v1 >> 4,
+            v1 << 4 | t0,
+            t1,
+            self.mosfet_c,
+            self.coil_c,
+        ];
         CanFrame {
             id: master_id,
             data,
@@ -242,8 +273,13 @@ pub enum Register {
 /// A request on [`REGISTERS_ID`]. A drive answers a read or a write in the same form, on its master identifier.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Access {
-    Read { register: u8 },
-    Write { register: u8, value: [u8; 4] },
+    Read {
+        register: u8,
+    },
+    Write {
+        register: u8,
+        value: [u8; 4],
+    },
     /// Asks for [`Feedback`]. Does not feed the drive's watchdog.
     Status,
 }
@@ -253,7 +289,10 @@ impl Access {
         let [low, high] = id.to_le_bytes();
         let data = match self {
             Self::Read { register } => [low, high, READ, register, 0, 0, 0, 0],
-            Self::Write { register, value: [a, b, c, d] } => [low, high, WRITE, register, a, b, c, d],
+            Self::Write {
+                register,
+                value: [a, b, c, d],
+            } => [low, high, WRITE, register, a, b, c, d],
             Self::Status => [low, high, STATUS, 0, 0, 0, 0, 0],
         };
         CanFrame {
@@ -291,7 +330,9 @@ impl Access {
         let [_, _, kind, register, value @ ..] = frame.data;
         let is_mine = match self {
             Self::Read { register: asked } => (kind, register) == (READ, asked),
-            Self::Write { register: asked, .. } => (kind, register) == (WRITE, asked),
+            Self::Write {
+                register: asked, ..
+            } => (kind, register) == (WRITE, asked),
             Self::Status => false,
         };
         (is_mine && Self::answers(frame, id).is_some()).then_some(value)

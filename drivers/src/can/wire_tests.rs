@@ -1,3 +1,5 @@
+//! The wire format against the manual's own frames, and against any bytes.
+
 use super::*;
 use proptest::prelude::*;
 
@@ -13,7 +15,10 @@ fn frame(id: u16, data: [u8; 8]) -> CanFrame {
 fn a_documented_exchange_means_what_the_document_says() {
     // Chapter "MIT mode": everything zero.
     let nothing = Impedance::default().encode(1, &DM4310).unwrap();
-    assert_eq!(nothing, frame(1, [0x7F, 0xFF, 0x7F, 0xF0, 0x00, 0x00, 0x07, 0xFF]));
+    assert_eq!(
+        nothing,
+        frame(1, [0x7F, 0xFF, 0x7F, 0xF0, 0x00, 0x00, 0x07, 0xFF])
+    );
     // Enter, leave, zero, clear.
     let commands = [
         (Command::Enable, 0xFC),
@@ -42,13 +47,35 @@ fn a_documented_exchange_means_what_the_document_says() {
     };
     assert_eq!(write.encode(1), frame(0x7FF, [1, 0, 0x55, 10, 1, 0, 0, 0]));
     // Ask for the state of drive 2; it is at zero, under power, 30 and 28 degrees warm.
-    assert_eq!(Access::Status.encode(2), frame(0x7FF, [2, 0, 0xCC, 0, 0, 0, 0, 0]));
-    let feedback = Feedback::decode(&frame(0x12, [0x12, 0x80, 0x00, 0x80, 0x08, 0x00, 30, 28]), 2, &DM4310).unwrap();
-    assert_eq!((feedback.status, feedback.mosfet_c, feedback.coil_c), (Status::ENABLED, 30, 28));
-    assert!(feedback.q.abs() < 2e-4 && feedback.dq.abs() < 0.008 && feedback.tau.abs() < 0.003, "{feedback:?}");
+    assert_eq!(
+        Access::Status.encode(2),
+        frame(0x7FF, [2, 0, 0xCC, 0, 0, 0, 0, 0])
+    );
+    let feedback = Feedback::decode(
+        &frame(0x12, [0x12, 0x80, 0x00, 0x80, 0x08, 0x00, 30, 28]),
+        2,
+        &DM4310,
+    )
+    .unwrap();
+    assert_eq!(
+        (feedback.status, feedback.mosfet_c, feedback.coil_c),
+        (Status::ENABLED, 30, 28)
+    );
+    assert!(
+        feedback.q.abs() < 2e-4 && feedback.dq.abs() < 0.008 && feedback.tau.abs() < 0.003,
+        "{feedback:?}"
+    );
     // The ends of the ranges.
-    let end = Feedback::decode(&frame(0x12, [0xD2, 0xFF, 0xFF, 0xFF, 0xF0, 0x00, 0, 0]), 2, &DM8009).unwrap();
-    assert_eq!((end.status, end.q, end.dq, end.tau), (Status::SILENCE, 12.5, 45.0, -54.0));
+    let end = Feedback::decode(
+        &frame(0x12, [0xD2, 0xFF, 0xFF, 0xFF, 0xF0, 0x00, 0, 0]),
+        2,
+        &DM8009,
+    )
+    .unwrap();
+    assert_eq!(
+        (end.status, end.q, end.dq, end.tau),
+        (Status::SILENCE, 12.5, 45.0, -54.0)
+    );
 }
 
 #[test]
@@ -64,16 +91,24 @@ fn what_is_not_finite_is_never_sent() {
 }
 
 fn ranges() -> impl Strategy<Value = Ranges> {
-    (0.5..100.0, 0.5..300.0, 0.5..300.0, 1.0..1000.0, 0.5..50.0).prop_map(|(p, v, t, kp_max, kd_max)| Ranges {
-        kp_max,
-        kd_max,
-        ..Ranges::new(p, v, t)
-    })
+    (0.5..100.0, 0.5..300.0, 0.5..300.0, 1.0..1000.0, 0.5..50.0).prop_map(
+        |(p, v, t, kp_max, kd_max)| Ranges {
+            kp_max,
+            kd_max,
+            ..Ranges::new(p, v, t)
+        },
+    )
 }
 
 fn any_frame() -> impl Strategy<Value = CanFrame> {
     let id = prop_oneof![Just(REGISTERS_ID), 0_u16..0x20, 0_u16..0x800];
-    let byte = prop_oneof![Just(0xFF_u8), Just(READ), Just(WRITE), Just(STATUS), any::<u8>()];
+    let byte = prop_oneof![
+        Just(0xFF_u8),
+        Just(READ),
+        Just(WRITE),
+        Just(STATUS),
+        any::<u8>()
+    ];
     (id, proptest::collection::vec(byte, 8), 0_u8..=8).prop_map(|(id, data, len)| CanFrame {
         id,
         data: data.try_into().unwrap(),
@@ -97,9 +132,11 @@ proptest! {
             kd: u[3] * r.kd_max,
             tau: u[4] * r.t_max_nm,
         };
-        let frame = sent.encode(3, &r).unwrap();
-        // All bits set look like a command: the price of this protocol, at the far end of every range.
-        prop_assume!(Command::decode(&frame).is_none());
+        let Some(frame) = sent.encode(3, &r) else {
+            // Everything at the very end of its range: the price of this protocol.
+            prop_assert!(u.iter().all(|u| *u > 0.99));
+            return Ok(());
+        };
         let got = Impedance::decode(&frame, &r).unwrap();
         let near = |got: f64, sent: f64, low: f64, high: f64, bits: i32| {
             (got - sent.clamp(low, high)).abs() <= 0.5001 * (high - low) / (2_f64.powi(bits) - 1.0)
@@ -148,4 +185,68 @@ proptest! {
         }
         let _ = (Command::decode(&frame), Access::Status.answer(&frame, id));
     }
+}
+
+#[test]
+fn a_goal_at_the_end_of_every_range_is_not_sent_as_a_command() {
+    let all_at = |tau| Impedance {
+        q: 12.5,
+        dq: 30.0,
+        kp: 500.0,
+        kd: 5.0,
+        tau,
+    };
+    let step = 20.0 / 4095.0;
+    let sent = |tau| all_at(tau).encode(1, &DM4310).is_some();
+    assert_eq!(
+        [
+            10.0,
+            10.0 - step,
+            10.0 - 3.0 * step,
+            10.0 - 4.0 * step,
+            10.0 - 5.0 * step
+        ]
+        .map(sent),
+        [true, false, false, false, true]
+    );
+}
+
+#[test]
+fn the_corpus_does_no_harm() {
+    let mut feedbacks = 0;
+    let corpus = include_str!("../../corpus/can/frames.txt");
+    for line in corpus.lines().filter(|line| !line.starts_with('#')) {
+        let (id, bytes) = line.split_once('#').unwrap();
+        let mut data = [0; 8];
+        for (i, byte) in data.iter_mut().enumerate().take(bytes.len() / 2) {
+            *byte = u8::from_str_radix(&bytes[2 * i..2 * i + 2], 16).unwrap();
+        }
+        let frame = CanFrame {
+            id: u16::from_str_radix(id, 16).unwrap(),
+            data,
+            len: (bytes.len() / 2) as u8,
+        };
+        let feedback = Feedback::decode(&frame, 1, &DM4310);
+        assert!(
+            feedback.is_none_or(|f| f.q.abs() <= 12.5 && f.dq.abs() <= 30.0 && f.tau.abs() <= 10.0),
+            "{line}"
+        );
+        // An answer about a register is never taken for a position.
+        assert!(
+            feedback.is_none() || Access::answers(&frame, 1).is_none(),
+            "{line}"
+        );
+        feedbacks += u32::from(feedback.is_some());
+        if let Some(impedance) = Impedance::decode(&frame, &DM4310) {
+            assert_eq!(impedance.encode(frame.id, &DM4310), Some(frame), "{line}");
+        }
+        if let Some((to, access)) = Access::decode(&frame) {
+            assert_eq!(
+                Access::decode(&access.encode(to)),
+                Some((to, access)),
+                "{line}"
+            );
+        }
+    }
+    assert!(feedbacks > 3, "{feedbacks}");
 }

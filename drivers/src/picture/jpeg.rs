@@ -1,5 +1,5 @@
-//! JPEG to RGB, strictly: a frame that is cut off, that has another size or that does not decode to its last block is refused,
-//! and never half a picture with a grey rest.
+//! JPEG to RGB, strictly: a frame that is cut off, that has another size or that does not decode to its last block is
+//! refused, and never half a picture with a grey rest.
 //!
 //! Frames of USB cameras (Motion JPEG) mostly lack the Huffman tables; the tables of ITU-T T.81, annex K.3, are then meant.
 
@@ -62,7 +62,8 @@ pub fn decode_frame(
         }
     }
     scratch.extend_from_slice(scan);
-    // Behind an EOI that comes too early the decoder goes on in grey; without one it says that data ran out. It may look ahead.
+    // Behind an EOI that comes too early the decoder goes on in grey; without one it says that data ran out. It may look
+    // ahead.
     scratch.extend_from_slice(&[0; LOOKED_AHEAD]);
     let mut decoder = JpegDecoder::new_with_options(ZCursor::new(&scratch[..]), options());
     decoder.decode_headers().map_err(|_| Unreadable)?;

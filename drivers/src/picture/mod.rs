@@ -1,18 +1,19 @@
 //! From what a sensor or a file gives to the small RGB picture that a policy was trained on: decode, crop, resize.
 //!
-//! Responsible for pixels alone: colours within a level or two of plain arithmetic, a crisp downscale (every source pixel counts,
-//! none is skipped), and for refusing what is not a whole picture. Not responsible for when a picture was taken, nor for lens
-//! distortion.
+//! Responsible for pixels alone: colours within a level or two of plain arithmetic, a crisp downscale (every source pixel
+//! counts, none is skipped), and for refusing what is not a whole picture. Not responsible for when a picture was taken,
+//! nor for lens distortion.
 //!
-//! Work follows the cheapest order. A 4:2:2 picture that shrinks to half its width or less is averaged as it is and converted
-//! when it is small, which is the same because both are linear: 640 x 480 YUYV to 64 x 64 converts 1 % of the pixels. What
-//! need not be resized is converted straight into the caller's buffer.
+//! Work follows the cheapest order. A 4:2:2 picture that shrinks to half its width or less is averaged as it is and
+//! converted when it is small, which is the same because both are linear: 640 x 480 YUYV to 64 x 64 converts 1 % of the
+//! pixels. What need not be resized is converted straight into the caller's buffer.
 //!
-//! Resizing is `fast_image_resize`, JPEG is `zune-jpeg`: SIMD chosen at run time, no C. The colour conversion is own code, made
-//! for several instruction sets by `multiversion`: the crate `yuv` would do the same, for one to two minutes of every cold build.
+//! Resizing is `fast_image_resize`, JPEG is `zune-jpeg`: SIMD chosen at run time, no C. The colour conversion is own
+//! code, made for several instruction sets by `multiversion`: the crate `yuv` would do the same, for one to two minutes
+//! of every cold build.
 //!
-//! Allocation: once everything has its size, raw formats without resizing allocate nothing. A resize allocates its tables of
-//! weights (kilobytes), and the JPEG decoder its own buffers, every time.
+//! Allocation: once everything has its size, raw formats without resizing allocate nothing. A resize allocates its tables
+//! of weights (kilobytes), and the JPEG decoder its own buffers, every time.
 
 mod jpeg;
 mod resize;
@@ -234,7 +235,7 @@ impl Converter {
         let line = source.bytes_per_line as usize;
         // The resizer wants whole lines of whole pairs.
         let lines = source.size_px[1] as usize;
-        let pairs = match line % 4 == 0 && bytes.len() >= line * lines {
+        let pairs = match line.is_multiple_of(4) && bytes.len() >= line * lines {
             true => (&bytes[..line * lines], line as u32 / 4),
             false => {
                 let used = 2 * source.size_px[0].next_multiple_of(2) as usize;

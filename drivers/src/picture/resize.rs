@@ -1,7 +1,7 @@
 //! Resizing by convolution: to half the size or less every source pixel is averaged once (box); else bilinear.
 //!
-//! Policies learn from small pictures that are rendered crisp: a filter that looks beyond the pixel's own area would blur them,
-//! and one that skips pixels would make them flicker.
+//! Policies learn from small pictures that are rendered crisp: a filter that looks beyond the pixel's own area would blur
+//! them, and one that skips pixels would make them flicker.
 
 use super::{Crop, Unreadable};
 use fast_image_resize::images::{Image, ImageRef};

@@ -220,8 +220,8 @@ fn shrinking_averages_every_pixel_once() {
                     }
                 }
                 assert!(
-                    off <= 0.7 * image.rgb.len() as f64,
-                    "{format:?} {crop:?}: in the mean"
+                    off <= image.rgb.len() as f64,
+                    "{format:?} {crop:?}: more than a level off in the mean"
                 );
             }
         }

@@ -65,8 +65,20 @@ impl Coefficients {
     }
 
     #[inline(always)]
-    fn pixel(self, y: u8, [r, g, b]: [i32; 3]) -> [u8; 3] {
+    fn pixel(self, y: u8, chroma: [i32; 3]) -> [u8; 3] {
         let y = (i32::from(y) - self.y_black) * self.y;
+        Self::levels(y, chroma)
+    }
+
+    /// A pixel between two.
+    #[inline(always)]
+    fn mean(self, y0: u8, y1: u8, chroma: [i32; 3]) -> [u8; 3] {
+        let sum = i32::from(y0) + i32::from(y1) - 2 * self.y_black;
+        Self::levels(sum * self.y / 2, chroma)
+    }
+
+    #[inline(always)]
+    fn levels(y: i32, [r, g, b]: [i32; 3]) -> [u8; 3] {
         let level = |chroma: i32| ((y + chroma) >> FRACTION_BITS).clamp(0, 255) as u8;
         [level(r), level(g), level(b)]
     }
@@ -131,7 +143,6 @@ pub fn averaged_pairs(format: PixelFormat, colour: Colour, pairs: &[u8], rgb: &m
             (PixelFormat::Uyvy, [u, y0, v, y1]) => [y0, y1, u, v],
             (_, [y0, u, y1, v]) => [y0, y1, u, v],
         };
-        let y = (u16::from(y0) + u16::from(y1)).div_ceil(2) as u8;
-        *rgb = coefficients.pixel(y, coefficients.chroma(u, v));
+        *rgb = coefficients.mean(y0, y1, coefficients.chroma(u, v));
     }
 }

@@ -1,11 +1,12 @@
-//! A camera that plays what was recorded: the frames of an episode, with the times between them as they were, or still images.
+//! A camera that plays what was recorded: the frames of an episode, with the times between them as they were, or still
+//! images.
 //!
-//! Responsible for which picture is due when, and for stamps that are as true as those of the recording: the start of playing
-//! plus the recorded offset. Not responsible for arms: nothing else of an episode is played.
+//! Responsible for which picture is due when, and for stamps that are as true as those of the recording: the start of
+//! playing plus the recorded offset. Not responsible for arms: nothing else of an episode is played.
 //!
-//! In simulated time nobody may wait inside a task: [`AsAsked`] answers with what is due, or that nothing is. In real time
-//! ([`RealTime`]) a capture waits for the next picture, as a real camera's does. A video file is not played: AVI readers that are
-//! small, maintained and permissive were not to be found; `ffmpeg -i VIDEO %06d.jpg` makes stills of it.
+//! In simulated time nobody may wait inside a task: [`AsAsked`] answers with what is due, or that nothing is. In real
+//! time ([`RealTime`]) a capture waits for the next picture, as a real camera's does. A video file is not played: AVI
+//! readers that are small, maintained and permissive were not to be found; `ffmpeg -i VIDEO %06d.jpg` makes stills of it.
 //!
 //! Everything is read when the camera is opened, and decoded when it is due, so a capture allocates.
 

@@ -6,9 +6,12 @@ use rand::{RngExt, SeedableRng};
 use rand_xoshiro::Xoshiro256PlusPlus;
 use std::cell::Cell;
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::rc::Rc;
-use visuomotor_runtime::episode;
+use visuomotor_runtime::episode::{
+    self, Clock, ClockSource, Code, Ending, EpisodeWriter, Header, JointNames, Losses, Origin,
+    Outcome, Robot, SCHEMA_VERSION, Sha256, TextMap,
+};
 
 const START: Instant = Instant::from_ticks(5_000_000_000);
 
@@ -95,20 +98,91 @@ fn what_is_due_comes_once_with_its_own_stamp() {
     assert_eq!(ask(START + ms(1001)), Err(CameraError::Disconnected));
 }
 
+/// An episode of an arm with two joints, in which these frames were taken (ms).
+fn episode_of(path: &Path, taken_ms: &[u64]) {
+    let hash = Sha256::of(b"test");
+    let header = Header {
+        origin: Origin {
+            schema_version: SCHEMA_VERSION,
+            id: "0-0000".into(),
+            started_at_utc: String::new(),
+            launch: String::new(),
+            task: String::new(),
+        },
+        code: Code::of_this_build(hash),
+        robot: Robot {
+            name: "two joints".into(),
+            joint_names: JointNames(vec!["a".into(), "b".into()]),
+            controller_sha256: hash,
+            limits_sha256: hash,
+            description_sha256: hash,
+        },
+        clock: Clock {
+            source: ClockSource::Simulated,
+            realtime_granted: false,
+        },
+        realtime: None,
+        camera: TextMap::new(),
+        solver: TextMap::new(),
+        policy: None,
+        checkpoints: TextMap::new(),
+        policy_settings: TextMap::new(),
+        scene: None,
+        derivation: None,
+    };
+    let file = fs::File::create(path).unwrap();
+    let mut writer = EpisodeWriter::new(file, &header, &[]).unwrap();
+    for (number, &taken_ms) in (0..).zip(taken_ms) {
+        let mut frame = Frame {
+            captured_at: Instant::from_ticks(0) + ms(taken_ms),
+            sequence: number,
+            image: Image::default(),
+        };
+        numbered::picture(number, [32, 24], &mut frame.image);
+        writer.frame(&frame).unwrap();
+    }
+    let outcome = Outcome {
+        ended_at: Instant::from_ticks(0) + ms(100_000),
+        ending: Ending::Stopped,
+        success: None,
+        actions: 0,
+    };
+    writer.finish(&outcome, Losses::default()).unwrap();
+}
+
 #[test]
 fn an_episode_is_played_with_the_times_it_was_recorded_with() {
-    use visuomotor_runtime::episode::EpisodeError;
     let album = Album::new("episode");
     let path = album.0.join("a.mcap");
+    let taken_ms = [70_000, 70_031, 70_035, 70_134];
+    episode_of(&path, &taken_ms);
+    let config = ReplayConfig {
+        repeat: true,
+        ..ReplayConfig::new(&path)
+    };
+    let now = Rc::new(Cell::new(START));
+    let mut camera = ReplayCamera::open(&config, START, Virtual(now.clone())).unwrap();
+    assert_eq!((camera.size(), camera.owns_cycle()), ((32, 24), true));
+    let mut frame = Frame::default();
+    // Again after the mean time between two, 134 / 3 ms.
+    let again_us = 134_000 + 134_000 / 3;
+    let expected_us = [0, 31_000, 35_000, 134_000].map(|us| [us, us + again_us, us + 2 * again_us]);
+    for number in 0..12 {
+        camera.capture(now.get(), &mut frame).unwrap();
+        assert_eq!(frame.captured_at, now.get(), "exactly when it was due");
+        let us = (frame.captured_at - START).as_micros();
+        let expected_us: u64 = expected_us[number % 4][number / 4];
+        assert!(
+            us.abs_diff(expected_us) <= 1,
+            "{number}: {us} {expected_us}"
+        );
+        assert_eq!(numbered::number(&frame.image), Some(number as u64 % 4));
+        assert_eq!(frame.sequence, number as u64);
+    }
+    // What is no episode.
     fs::write(&path, b"no episode").unwrap();
-    let refused = ReplayCamera::open(&ReplayConfig::new(&path), START, AsAsked).err();
-    assert!(matches!(
-        refused,
-        Some(ReplayError::Episode {
-            source: EpisodeError::MissingRecord { .. } | EpisodeError::Log(_),
-            ..
-        })
-    ));
+    let refused = ReplayCamera::open(&config, START, AsAsked).err();
+    assert!(matches!(refused, Some(ReplayError::Episode { .. })));
 }
 
 #[test]

@@ -4,7 +4,7 @@
 //! A fictitious arm: masses and inertias are ours, and equal `launch/robots/can_arm.urdf`, which a test compares. Nothing
 //! compensates its weight: its driver feeds that forward.
 
-use super::iiwa14::{self, Build, COUPLINGS, DEFAULTS, GRIPPER, JOINTS, Mass};
+use super::iiwa14::{self, Build, COUPLINGS, GRIPPER, JOINTS, Mass};
 use super::robot::{Drive, RobotModel};
 use std::fmt::Write;
 
@@ -16,12 +16,21 @@ pub const MODEL: RobotModel = RobotModel {
     stand_m: 0.0,
     start_q: &iiwa14::START_Q,
     aside_q: &iiwa14::ASIDE_Q,
+    spectator_m: iiwa14::SPECTATOR_M,
     fingers: ["finger_left", "finger_right"],
     defaults: DEFAULTS,
     bodies: |base_m| iiwa14::bodies(base_m, &BUILD),
     couplings: COUPLINGS,
     actuators,
 };
+
+/// Colours are the iiwa's. The pads are harder than its own: a drive closes them as fast as it can.
+const DEFAULTS: &str = r#"
+<default class="grey"><geom contype="0" conaffinity="0" rgba="0.80 0.81 0.82 1"/></default>
+<default class="accent"><geom contype="0" conaffinity="0" rgba="0.95 0.42 0.08 1"/></default>
+<default class="hand"><geom contype="1" conaffinity="1" condim="6" priority="1" friction="1.0 0.02 0.001"
+solref="0.006 1" solimp="0.95 0.99 0.001" rgba="0.16 0.17 0.19 1"/></default>
+"#;
 
 #[rustfmt::skip]
 const BUILD: Build = Build {
@@ -43,7 +52,7 @@ const BUILD: Build = Build {
     ],
     hand: Mass("0 0 0.087", 0.5, "0.0018 0.0014 0.0007"),
     finger_kg: 0.05,
-    finger_joint: r#"armature="0.08" damping="10""#,
+    finger_joint: r#"armature="0.08" damping="40""#,
 };
 
 /// What the drives can do at most: peak torques of drives of that size, N·m.

@@ -36,6 +36,7 @@ pub const MODEL: RobotModel = RobotModel {
     stand_m: 0.0,
     start_q: &START_Q,
     aside_q: &ASIDE_Q,
+    spectator_m: SPECTATOR_M,
     fingers: ["finger_left", "finger_right"],
     defaults: DEFAULTS,
     bodies: |base_m| bodies(base_m, &IIWA14),
@@ -43,6 +44,7 @@ pub const MODEL: RobotModel = RobotModel {
     actuators,
 };
 
+pub const SPECTATOR_M: [[f64; 3]; 2] = [[0.75, -1.15, 0.75], [-0.28, 0.0, 0.30]];
 /// Both fingers move alike, and pass through each other.
 pub const COUPLINGS: &str = r#"<equality><joint joint1="finger_left" joint2="finger_right" solref="0.005 1"/></equality>
 <contact><exclude body1="finger_left" body2="finger_right"/></contact>"#;

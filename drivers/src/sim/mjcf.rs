@@ -75,8 +75,8 @@ impl Drawn<'_> {
         )?;
         self.camera.write(POLICY_CAMERA, out)?;
         let spectator = Camera {
-            position_m: Vector3::new(0.75, -1.15, 0.75),
-            target_m: Vector3::new(-0.28, 0.0, 0.30),
+            position_m: self.robot.spectator_m[0].into(),
+            target_m: self.robot.spectator_m[1].into(),
             fovy_deg: 42.0,
         };
         spectator.write(SPECTATOR_CAMERA, out)?;

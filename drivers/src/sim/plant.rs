@@ -12,8 +12,12 @@ use visuomotor_runtime::clock::Instant;
 
 /// A robot that torques drive. Its time is that of its steps: the emulator takes one whenever so much of its own time has
 /// passed.
+///
+/// At the beginning something props the arm up; it gives way to the first torque, and from then on the arm falls when its
+/// drives let go.
 pub struct SimPlant {
     stage: Stage,
+    propped: bool,
 }
 
 impl SimPlant {
@@ -29,7 +33,10 @@ impl SimPlant {
                 reason,
             });
         }
-        let mut plant = Self { stage };
+        let mut plant = Self {
+            stage,
+            propped: true,
+        };
         plant.stage.publish();
         Ok(plant)
     }
@@ -42,16 +49,18 @@ impl SimPlant {
         &mut self.stage.world
     }
 
-    /// Starts again in another world at time `now`, with that world's arm pose. For simulated time: it locks.
+    /// Starts again in another world at time `now`, with that world's arm pose, propped up. For simulated time: it locks.
     pub fn replace(&mut self, world: Box<World>, now: Instant) -> Box<World> {
         let last = self.stage.replace(world, now);
+        self.propped = true;
         self.stage.publish();
         last
     }
 
-    /// Starts again in the same world at time `now`.
+    /// Starts again in the same world at time `now`, propped up.
     pub fn restart(&mut self, now: Instant) {
         self.stage.world.start(now);
+        self.propped = true;
         self.stage.publish();
     }
 }
@@ -72,8 +81,14 @@ impl Plant for SimPlant {
 
     fn step(&mut self, tau_nm: &[f64]) {
         self.stage.take_next();
-        self.stage.world.apply_torques(tau_nm);
-        self.stage.world.step();
+        self.propped &= tau_nm.iter().all(|&tau| tau == 0.0);
+        let world = &mut self.stage.world;
+        world.apply_torques(tau_nm);
+        if self.propped {
+            world.step_propped();
+        } else {
+            world.step();
+        }
         self.stage.publish();
     }
 }

@@ -57,6 +57,8 @@ pub struct RobotModel {
     pub start_q: &'static [f64],
     /// The tool is beside the tray.
     pub aside_q: &'static [f64],
+    /// Where people's camera is and what it looks at, m, task frame.
+    pub spectator_m: [[f64; 3]; 2],
     /// The bodies that must both touch what is held.
     pub fingers: [&'static str; 2],
     /// MJCF: classes of geoms.

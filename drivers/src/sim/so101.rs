@@ -23,6 +23,7 @@ pub const MODEL: RobotModel = RobotModel {
     stand_m: STAND_M,
     start_q: &START_Q,
     aside_q: &ASIDE_Q,
+    spectator_m: [[0.36, -0.42, 0.34], [-0.06, 0.0, 0.08]],
     fingers: ["fixed_jaw", "moving_jaw"],
     defaults: DEFAULTS,
     bodies,
@@ -100,7 +101,7 @@ const LINKS: [Link; JOINTS] = [
 const DEFAULTS: &str = r#"
 <default class="printed"><geom contype="0" conaffinity="0" rgba="0.93 0.74 0.20 1"/></default>
 <default class="servo"><geom contype="0" conaffinity="0" rgba="0.12 0.12 0.13 1"/></default>
-<default class="hand"><geom contype="1" conaffinity="1" friction="0.8 0.02 0.001" rgba="0.16 0.17 0.19 1"/></default>
+<default class="hand"><geom contype="1" conaffinity="1" condim="6" priority="1" friction="1.0 0.02 0.001" solref="0.006 1" solimp="0.95 0.99 0.001" rgba="0.16 0.17 0.19 1"/></default>
 "#;
 
 fn bodies([x, y, z]: [f64; 3]) -> String {
@@ -109,7 +110,8 @@ fn bodies([x, y, z]: [f64; 3]) -> String {
         r#"<body name="base_link" pos="{x} {y} {z}">
 <inertial pos="0 0 0.03" mass="0.15" diaginertia="0.00015 0.00015 0.00015"/>
 <geom class="servo" type="box" size="0.055 0.055 {half_m}" pos="-0.005 0 -{half_m}" rgba="0.45 0.36 0.27 1"/>
-<geom class="printed" type="box" size="0.04 0.04 0.025" pos="0 0 0.025"/><geom class="servo" type="cylinder" size="0.02 0.006" pos="0 0 0.055"/>
+<geom class="printed" type="box" size="0.04 0.04 0.025" pos="0 0 0.025"/>
+<geom class="servo" type="cylinder" size="0.02 0.006" pos="0 0 0.055"/>
 "#
     );
     for link in &LINKS {

@@ -170,6 +170,17 @@ impl World {
         self.take_snapshot();
     }
 
+    /// One step in which the arm stays where it is, whatever pulls at it.
+    pub(super) fn step_propped(&mut self) {
+        let (arm, mut pose) = (..self.robot().dofs(), [0.0; DOFS_MAX]);
+        pose[arm].copy_from_slice(&self.data.qpos()[arm]);
+        self.data.step();
+        self.data.qpos_mut()[arm].copy_from_slice(&pose[arm]);
+        self.data.qvel_mut()[arm].fill(0.0);
+        self.steps += 1;
+        self.take_snapshot();
+    }
+
     /// How long a step of the physics lasts, s.
     pub fn step_s(&self) -> f64 {
         self.step.as_ticks() as f64 * 1e-9

@@ -7,9 +7,11 @@ mod arm;
 mod camera;
 pub mod conformance;
 pub mod emulate;
+mod serial_port;
 
 pub use arm::{ArmFault, FaultyArm};
 pub use camera::{CameraFault, FaultyCamera};
+pub use serial_port::FaultySerialPort;
 
 use visuomotor_runtime::clock::Instant;
 

@@ -1,7 +1,7 @@
 //! The camera itself: the newest whole frame, honestly stamped, or an error in bounded time.
 //!
-//! Responsible for which of the finished buffers is handed on, for counting all others, and for closing and reopening the device
-//! after anything that went wrong, for ever. Not responsible for system calls ([`super::kernel`]), for pixels
+//! Responsible for which of the finished buffers is handed on, for counting all others, and for closing and reopening the
+//! device after anything that went wrong, for ever. Not responsible for system calls ([`super::kernel`]), for pixels
 //! ([`crate::picture`]) or for the truth of stamps ([`super::stamps`]).
 
 use super::config::V4lConfig;
@@ -98,8 +98,8 @@ const BACKOFF_MAX: Duration = Duration::from_secs(2);
 const EMPTY_PROMISES_MAX: u32 = 10;
 
 impl V4lCamera {
-    /// Opens the device, fixes its settings and starts it. Also starts the thread that will reopen it, which runs as the calling
-    /// thread does: not to be called under a real-time policy.
+    /// Opens the device, fixes its settings and starts it. Also starts the thread that will reopen it, which runs as the
+    /// calling thread does: not to be called under a real-time policy.
     pub fn open(config: &V4lConfig) -> Result<Opened, OpenError> {
         let (port, device, warnings) = KernelPort::open(config)?;
         let camera = Self::over(port, device, config)?;

@@ -41,8 +41,9 @@ pub struct V4lConfig {
     /// Of the mains that feed the lamps, 50 or 60: exposure avoids their flicker. 0 switches that off.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub power_line_hz: Option<u32>,
-    /// From the light to the driver's stamp (exposure, read-out), ms: subtracted from every stamp. Without it, what is surely enough:
-    /// the exposure, and a period for reading out where the stamps say that they are of the end of a frame.
+    /// From the light to the driver's stamp (exposure, read-out), ms: subtracted from every stamp. Without it, what is
+    /// surely enough: the exposure, and a period for reading out where the stamps say that they are of the end of a
+    /// frame.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub latency_ms: Option<f64>,
     /// A capture waits no longer, ms; without a frame for so long, the device is closed and opened anew. Without it 200, or

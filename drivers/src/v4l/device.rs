@@ -1,5 +1,5 @@
-//! What the camera needs of a streaming device and of whoever opens it: the kernel's ([`super::kernel`], [`super::port`]), or an
-//! emulated one with faults on schedule (`testkit::emulate`).
+//! What the camera needs of a streaming device and of whoever opens it: the kernel's ([`super::kernel`],
+//! [`super::port`]), or an emulated one with faults on schedule (`testkit::emulate`).
 //!
 //! Time comes from here too, so that the camera is the same in real and in simulated time.
 

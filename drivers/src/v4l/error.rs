@@ -27,7 +27,8 @@ pub enum OpenError {
     #[error("cannot open {device}: {source}. {}", remedy(.source))]
     Open { device: PathBuf, source: io::Error },
     #[error(
-        "{device} ({card}) is no camera that streams into memory; a camera often has a second node for metadata: try the other"
+        "{device} ({card}) is no camera that streams into memory; cameras often have a second node for metadata: \
+         try the other"
     )]
     NoCamera { device: PathBuf, card: String },
     #[error("{device} ({card}) has no mode `{wanted}`. It has:\n{}", list(.modes))]
@@ -80,12 +81,13 @@ fn list(modes: &[Mode]) -> String {
     lines
 }
 
-/// A setting that is not what a policy needs. Automatic settings drift with light and scene: pictures then differ from those
-/// that the policy learned from.
+/// A setting that is not what a policy needs. Automatic settings drift with light and scene: pictures then differ from
+/// those that the policy learned from.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Warning {
     #[error(
-        "{setting} is automatic and will drift; write [camera] {key} = {now} (what the camera has chosen just now) or another fixed value"
+        "{setting} is automatic and will drift; write [camera] {key} = {now} (what the camera has chosen just now) \
+         or another fixed value"
     )]
     LeftAutomatic {
         setting: &'static str,

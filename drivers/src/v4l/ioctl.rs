@@ -1,7 +1,7 @@
 //! The kernel's requests (ioctl) as functions of typed structures, and mapped memory: all that is unsafe about a camera.
 //!
-//! Source of every request: the kernel's userspace API documentation, "Part I - Video for Linux API". Not responsible for the
-//! order in which they are made ([`super::kernel`]).
+//! Source of every request: the kernel's userspace API documentation, "Part I - Video for Linux API". Not responsible for
+//! the order in which they are made ([`super::kernel`]).
 
 use moq_v4l::sys::{
     v4l2_buffer, v4l2_capability, v4l2_control, v4l2_fmtdesc, v4l2_format, v4l2_frmivalenum,
@@ -60,8 +60,8 @@ pub unsafe trait Plain: Sized {
 
 macro_rules! plain {
     ($($structure:ty),*) => {$(
-        // SAFETY: a C structure of numbers, arrays of numbers, and unions of such; a pointer stands only in unions' parts that
-        // the requests of this module do not read (user memory, planes, overlay windows).
+        // SAFETY: a C structure of numbers, arrays of numbers, and unions of such; a pointer stands only in unions' parts
+        // that the requests of this module do not read (user memory, planes, overlay windows).
         unsafe impl Plain for $structure {}
     )*};
 }
@@ -165,15 +165,16 @@ impl Mapping {
     /// The first bytes; only while the driver does not have the buffer.
     pub fn bytes(&self, length: usize) -> &[u8] {
         let length = length.min(self.length);
-        // SAFETY: mapped and readable for as long as `self` lives. The driver writes to it only between QBUF and DQBUF, when
-        // `KernelDevice` calls nothing of this.
+        // SAFETY: mapped and readable for as long as `self` lives. The driver writes to it only between QBUF and DQBUF,
+        // when `KernelDevice` calls nothing of this.
         unsafe { std::slice::from_raw_parts(self.start, length) }
     }
 }
 
 impl Drop for Mapping {
     fn drop(&mut self) {
-        // SAFETY: mapped by `Node::map` with this length, and no slice of it outlives `self`. It cannot fail for such a range.
+        // SAFETY: mapped by `Node::map` with this length, and no slice of it outlives `self`. It cannot fail for such a
+        // range.
         let _ = unsafe { v4l2::munmap(self.start.cast_mut().cast(), self.length) };
     }
 }

@@ -25,18 +25,27 @@ impl KernelPort {
         // There is never more than one order, nor more than one answer.
         let (orders, ordered) = bounded::<Order>(1);
         let (answers, opened) = bounded(1);
-        let config = config.clone();
+        let (config, path) = (config.clone(), config.device.clone());
+        let at_first = warnings.clone();
         let reopens = move || {
             for order in ordered {
                 drop(order.close);
                 while LinuxMono::now() < order.not_before {
                     LinuxMono::sleep_until(order.not_before);
                 }
-                let answer = KernelDevice::open(&config).map(|(device, _)| device);
-                let answer = answer.map_err(|error| {
-                    tracing::debug!("{error}");
-                    is_gone(&error)
-                });
+                let answer = match KernelDevice::open(&config) {
+                    Ok((device, warnings)) => {
+                        let is_new = |warning: &&Warning| !at_first.contains(warning);
+                        for warning in warnings.iter().filter(is_new) {
+                            tracing::warn!("the camera came back otherwise than it was: {warning}");
+                        }
+                        Ok(device)
+                    }
+                    Err(error) => {
+                        tracing::debug!("{error}");
+                        Err(judged(&error))
+                    }
+                };
                 if answers.send(answer).is_err() {
                     return;
                 }
@@ -44,7 +53,7 @@ impl KernelPort {
         };
         let thread = std::thread::Builder::new().name("camera-reopen".into());
         thread.spawn(reopens).map_err(|source| OpenError::Device {
-            device: Default::default(),
+            device: path,
             doing: "starting the thread that reopens it",
             source,
         })?;
@@ -52,7 +61,7 @@ impl KernelPort {
     }
 }
 
-fn is_gone(error: &OpenError) -> DeviceError {
+fn judged(error: &OpenError) -> DeviceError {
     let (OpenError::Open { source, .. } | OpenError::Device { source, .. }) = error else {
         // Another device in its place.
         return DeviceError::Gone;

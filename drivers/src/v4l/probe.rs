@@ -65,6 +65,12 @@ fn text(bytes: &[u8]) -> String {
 /// No list is longer: a driver that never ends must not keep us.
 const ENTRIES_MAX: u32 = 256;
 
+const ANY_SIZE: Size = Size::Between {
+    min: [1, 1],
+    max: [8192, 8192],
+    step: [1, 1],
+};
+
 /// Whether there is an entry of this index: lists end with EINVAL, and are not there with ENOTTY.
 fn entry<T: Plain>(node: &Node, request: ioctl::Request<T>, asked: &mut T) -> io::Result<bool> {
     match node.call(request, asked) {
@@ -88,6 +94,12 @@ pub(super) fn modes(node: &Node) -> io::Result<Vec<Mode>> {
             let mut size = sys::v4l2_frmsizeenum::zeroed();
             (size.index, size.pixel_format) = (index, format.pixelformat);
             if !entry(node, ioctl::ENUM_FRAMESIZES, &mut size)? {
+                // Without a list any size may be asked for: the driver's answer is compared.
+                modes.extend((index == 0).then_some(Mode {
+                    format: FourCc(format.pixelformat.to_le_bytes()),
+                    size: ANY_SIZE,
+                    rates_hz: Vec::new(),
+                }));
                 break;
             }
             let size = size_of_entry(&size);

@@ -1,12 +1,13 @@
 //! When the light of a frame was measured: never later than claimed here, so that no age is under-estimated.
 //!
-//! A driver's monotonic stamp is on our clock (CLOCK_MONOTONIC) and is believed when it can be true: not in the future, and later
-//! than the one before. From it the camera's latency is subtracted, whatever the stamp's source claims to be: the UVC driver
-//! says "start of exposure" of all its stamps, also where it could only note when the first packet of the finished picture came.
+//! A driver's monotonic stamp is on our clock (CLOCK_MONOTONIC) and is believed when it can be true: not in the future,
+//! and later than the one before. From it the camera's latency is subtracted, whatever the stamp's source claims to be:
+//! the UVC driver says "start of exposure" of all its stamps, also where it could only note when the first packet of the
+//! finished picture came.
 //!
-//! Any other stamp is replaced. What is known without it: the frame was not finished yet when the driver last had no finished
-//! frame for us. So its light was measured not earlier than a whole latency (exposure and read-out) before that moment, and later
-//! than the light of the frame before. The later of these two bounds is the stamp.
+//! Any other stamp is replaced. What is known without it: the frame was not finished yet when the driver last had no
+//! finished frame for us. So its light was measured not earlier than a whole latency (exposure and read-out) before that
+//! moment, and later than the light of the frame before. The later of these two bounds is the stamp.
 
 use super::device::{Facts, StampSource};
 use visuomotor_runtime::clock::{Duration, Instant};
@@ -60,8 +61,8 @@ impl Stamps {
         self.none_finished_at = at;
     }
 
-    /// A frame that was finished at `now` at the latest: when its light was measured, and whether the driver's stamp says so.
-    /// For every frame in turn, whether it is used or not.
+    /// A frame that was finished at `now` at the latest: when its light was measured, and whether the driver's stamp says
+    /// so. For every frame in turn, whether it is used or not.
     pub fn captured_at(&mut self, stamp: Option<Instant>, now: Instant) -> (Instant, bool) {
         let is_later = |stamp: &Instant| self.last_stamp.is_none_or(|last| *stamp > last);
         let believed = stamp.filter(|stamp| *stamp <= now).filter(is_later);

@@ -134,7 +134,7 @@ fn schedules(seeds: u64) {
         sum.streams += truth.streams;
     }
     println!(
-        "{seeds} schedules: {frames} frames, {errors} errors, {skipped} skipped, {restamped} restamped, {stalls} stalls; {sum:?}"
+        "{seeds} schedules: {frames} frames, {errors} errors, {skipped} skipped, {restamped} restamped, {stalls} stalls\n{sum:?}"
     );
     // Otherwise nothing has been shown.
     let all = [
@@ -172,11 +172,15 @@ fn drops_injected_are_drops_counted() {
     };
     let mut bench = bench(plan);
     let mut frame = Frame::default();
-    for _ in 0..1000 {
-        bench
-            .camera
-            .capture(bench.device.now(), &mut frame)
-            .unwrap();
+    // Now and then there is no good one for a whole time-out.
+    let mut asked = 0;
+    while bench
+        .camera
+        .capture(bench.device.now(), &mut frame)
+        .is_err()
+        || asked < 1000
+    {
+        asked += 1;
     }
     let (counters, truth) = (bench.camera.counters(), bench.device.truth());
     assert!(truth.lost > 50 && truth.damaged > 50, "{truth:?}");
@@ -235,7 +239,7 @@ fn whoever_comes_late_gets_what_the_sensor_sees_now() {
     }
     let counters = bench.camera.counters();
     // Two of three, one of two, and whatever filled all buffers.
-    assert!(counters.skipped >= 1 + 8, "{counters:?}");
+    assert!(counters.skipped >= 9, "{counters:?}");
 }
 
 #[test]
@@ -313,6 +317,12 @@ fn a_launch_file_says_what_it_means_or_is_refused() {
         let config = V4lConfig::new("/dev/video0", [640, 480], rate_hz);
         assert!(config.validate().is_err());
     }
+}
+
+#[test]
+fn the_camera_can_be_moved_to_its_thread() {
+    fn assert_send<T: Send>() {}
+    assert_send::<V4lCamera>();
 }
 
 #[test]

@@ -5,7 +5,12 @@ use std::path::Path;
 use visuomotor_runtime::realtime::{Check, utc_is_synchronised};
 
 /// Clock sources that are read without leaving the processor.
-const FAST: [&str; 4] = ["tsc", "arch_sys_counter", "kvm-clock", "hyperv_clocksource_tsc_page"];
+const FAST: [&str; 4] = [
+    "tsc",
+    "arch_sys_counter",
+    "kvm-clock",
+    "hyperv_clocksource_tsc_page",
+];
 
 pub fn checks(root: &Path) -> Vec<Check> {
     vec![source(root), utc(utc_is_synchronised())]
@@ -21,7 +26,10 @@ fn source(root: &Path) -> Check {
         false => Check::failed(
             NAME,
             format!("time is read from `{source}`: every stamp costs a microsecond or more"),
-            format!("boot with `clocksource={}` where the processor's own counter is sound", FAST[0]),
+            format!(
+                "boot with `clocksource={}` where the processor's own counter is sound",
+                FAST[0]
+            ),
         ),
     }
     .into_advice()
@@ -33,7 +41,8 @@ fn utc(synchronised: bool) -> Check {
         true => Check::good(NAME, "UTC is synchronised"),
         false => Check::failed(
             NAME,
-            "UTC is not synchronised: episodes of several machines cannot be put in order".to_owned(),
+            "UTC is not synchronised: episodes of several machines cannot be put in order"
+                .to_owned(),
             "install chrony or systemd-timesyncd",
         ),
     }

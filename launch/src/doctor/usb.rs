@@ -26,7 +26,14 @@ impl UsbDevice {
     }
 
     fn at(folder: &Path) -> Option<Self> {
-        let text = |name: &str| Some(fs::read_to_string(folder.join(name)).ok()?.trim().to_owned());
+        let text = |name: &str| {
+            Some(
+                fs::read_to_string(folder.join(name))
+                    .ok()?
+                    .trim()
+                    .to_owned(),
+            )
+        };
         Some(Self {
             speed_mbit: text("speed")?.parse::<f64>().ok()? as u64,
             id: format!("{}:{}", text("idVendor")?, text("idProduct")?),
@@ -66,7 +73,8 @@ mod tests {
 
     /// A tree with two cameras on bus 1 and a serial adapter on bus 2.
     fn tree(name: &str) -> PathBuf {
-        let root = std::env::temp_dir().join(format!("visuomotor-usb-{name}-{}", std::process::id()));
+        let root =
+            std::env::temp_dir().join(format!("visuomotor-usb-{name}-{}", std::process::id()));
         let _ = fs::remove_dir_all(&root);
         for (port, bus, speed, class, node) in [
             ("1-1", "1", "480", "video4linux", "video0"),

@@ -96,9 +96,8 @@ pub fn of_robot<const N: usize>(header: &Header, launch: &Launch<N>, code: &Code
             &baked::solver(),
         );
     }
-    #[cfg(feature = "sim")]
-    if launch.scene.is_some() {
-        let today = baked::camera(launch);
+    let today = baked::camera(launch, header.clock.source);
+    if !today.is_empty() {
         of_map(&mut changes, Entry::Camera, &header.camera, &today);
     }
     let (old, new) = (version.to_string(), SCHEMA_VERSION.to_string());

@@ -1,13 +1,17 @@
 //! The arm and the camera that a launch file names, ready for a session; and where they are simulated, what surrounds them.
 
-use super::{WiringError, check_pace, scene, start_joints};
-use crate::config::Launch;
+use super::WiringError;
+use crate::config::{ArmConfig, CameraConfig, CameraDevice, Launch};
 use crate::stage::Stage;
 use crate::threads::TruthSource;
 use rand::Rng;
+use visuomotor_drivers::can::{CanArm, ConnectedCanArm, SocketCan};
+use visuomotor_drivers::replay_camera::{RealTime, ReplayCamera};
+use visuomotor_drivers::servo_bus::{SerialLine, ServoArm, ServoBus};
+use visuomotor_drivers::v4l::{Opened, V4lCamera};
 use visuomotor_runtime::arm::{Arm, ArmError, ArmState, BringUpError, Connected};
 use visuomotor_runtime::camera::Camera;
-use visuomotor_runtime::clock::{Duration, Instant};
+use visuomotor_runtime::clock::{Duration, Instant, LinuxMono};
 use visuomotor_runtime::observation::TcpPose;
 use visuomotor_runtime::safety::{SafeCommand, StopCategory};
 
@@ -27,12 +31,16 @@ pub type CameraSeat = Box<dyn FnOnce() -> Result<Box<dyn Camera>, String> + Send
 pub enum ConnectedArm<const N: usize> {
     #[cfg(feature = "sim")]
     Sim(visuomotor_drivers::sim::SimArm<N>),
+    ServoBus(ServoBus<SerialLine, N>),
+    Can(ConnectedCanArm<SocketCan, N>),
 }
 
 /// An arm under power.
 pub enum EnabledArm<const N: usize> {
     #[cfg(feature = "sim")]
     Sim(visuomotor_drivers::sim::SimArm<N>),
+    ServoBus(ServoArm<SerialLine, N>),
+    Can(CanArm<SocketCan, N>),
 }
 
 /// Does the same with whichever arm it is.
@@ -41,6 +49,8 @@ macro_rules! each {
         match $self {
             #[cfg(feature = "sim")]
             $of::Sim($arm) => $do,
+            $of::ServoBus($arm) => $do,
+            $of::Can($arm) => $do,
         }
     };
 }
@@ -56,9 +66,11 @@ impl<const N: usize> Connected<N> for ConnectedArm<N> {
         match self {
             #[cfg(feature = "sim")]
             Self::Sim(mut arm) => {
-                arm.restart(visuomotor_runtime::clock::LinuxMono::now());
+                arm.restart(LinuxMono::now());
                 Ok(EnabledArm::Sim(arm))
             }
+            Self::ServoBus(arm) => arm.enable().map(EnabledArm::ServoBus),
+            Self::Can(arm) => arm.enable().map(EnabledArm::Can),
         }
     }
 }
@@ -81,7 +93,8 @@ impl<const N: usize> Arm<N> for EnabledArm<N> {
     }
 }
 
-/// Opens what the launch file names. A simulated arm begins at `start`, in the scene of this split and seed.
+/// Opens what the launch file names. A simulated arm begins at `start`, in the scene of this split and seed; a physical one
+/// where it is.
 pub fn parts<const N: usize>(
     launch: &Launch<N>,
     split: &str,
@@ -89,7 +102,86 @@ pub fn parts<const N: usize>(
     start: &TcpPose,
     rng: &mut impl Rng,
 ) -> Result<Parts<N>, WiringError> {
-    simulated(launch, split, seed, start, rng)
+    match (&launch.arm, &launch.camera) {
+        (Some(arm), Some(camera)) => Ok(Parts {
+            arm: connect(launch, arm)?,
+            camera: seat(camera),
+            stage: None,
+            truth: None,
+        }),
+        (Some(_), None) => {
+            let problem = "a physical arm needs a camera: add [camera.v4l]";
+            Err(launch.source.error_in("camera", problem).into())
+        }
+        (None, camera) => {
+            let mut parts = simulated(launch, split, seed, start, rng)?;
+            if let Some(camera) = camera {
+                parts.camera = seat(camera);
+            }
+            Ok(parts)
+        }
+    }
+}
+
+/// Finds the arm; it gets no power.
+///
+/// # Errors
+/// Also when a tick has no time for it.
+pub fn connect<const N: usize>(
+    launch: &Launch<N>,
+    config: &ArmConfig,
+) -> Result<ConnectedArm<N>, WiringError> {
+    let arm = match config {
+        ArmConfig::ServoBus(config, calibration) => {
+            let port = SerialLine::open(&config.port, config.baud)?;
+            ConnectedArm::ServoBus(ServoBus::connect(port, config, calibration)?)
+        }
+        ArmConfig::Can(config) => {
+            let masters = config.joint.iter().map(|joint| joint.master_id);
+            let ids: Vec<_> = masters.chain([config.gripper.master_id]).collect();
+            let port = SocketCan::open(&config.interface, &ids)?;
+            ConnectedArm::Can(CanArm::connect(
+                port,
+                config,
+                super::gravity(launch, config)?,
+            )?)
+        }
+    };
+    Ok(arm)
+}
+
+fn seat(config: &CameraConfig) -> CameraSeat {
+    match config.device.clone() {
+        CameraDevice::V4l(config) => Box::new(move || {
+            let Opened { camera, warnings } =
+                V4lCamera::open(&config).map_err(|error| error.to_string())?;
+            for warning in warnings {
+                tracing::warn!("{warning}");
+            }
+            Ok(Box::new(camera))
+        }),
+        CameraDevice::Replay(config) => {
+            Box::new(
+                move || match ReplayCamera::open(&config, LinuxMono::now(), RealTime) {
+                    Ok(camera) => Ok(Box::new(camera)),
+                    Err(error) => Err(error.to_string()),
+                },
+            )
+        }
+    }
+}
+
+#[cfg(not(feature = "sim"))]
+fn simulated<const N: usize>(
+    launch: &Launch<N>,
+    _: &str,
+    _: u64,
+    _: &TcpPose,
+    _: &mut impl Rng,
+) -> Result<Parts<N>, WiringError> {
+    let problem = "this program was built without the simulator: name a physical arm in [arm.servo_bus] or [arm.can], or build \
+                   it with the feature `sim`";
+    Err(launch.source.error_in("arm", problem).into())
 }
 
 #[cfg(feature = "sim")]
@@ -100,12 +192,13 @@ fn simulated<const N: usize>(
     start: &TcpPose,
     rng: &mut impl Rng,
 ) -> Result<Parts<N>, WiringError> {
+    use super::{check_pace, scene, start_joints};
     use crate::stage::Simulated;
     use visuomotor_drivers::sim::{Rig, Split, View, World};
     let config = scene(launch)?;
     let split = Split::of_name(split).unwrap_or(Split::Test);
     let mut world = World::build(config, split, seed)?;
-    world.place_arm(start_joints(launch, start, rng)?.0.into());
+    world.place_arm::<N>(start_joints(launch, start, rng)?.0.into());
     let mut rig = Rig::new(world);
     let seat = rig.camera(View::Policy);
     let (mut knows, judge) = (rig.observer(), rig.observer());

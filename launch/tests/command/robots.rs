@@ -6,10 +6,12 @@ use serde_json::Value;
 use std::path::PathBuf;
 
 /// Launch file, joints, and what the arm keeps of the tool's pose.
-const ROBOTS: [(&str, u64, &str); 3] = [
+const ROBOTS: [(&str, u64, &str); 5] = [
     ("sim_iiwa14", 7, "position + 3 rotations"),
     ("ur5e", 6, "position + 3 rotations"),
     ("hobby5", 5, "position + 2 rotations"),
+    ("can_arm", 7, "position + 3 rotations"),
+    ("so101", 5, "position + 2 rotations"),
 ];
 
 fn launch(robot: &str) -> PathBuf {

@@ -58,8 +58,8 @@ impl<C: Clock> Ticker<C> {
         }
     }
 
-    /// For a deadline that something else gives: it is now, the next one is a period from now, and others run at least once.
-    /// Returns how many periods, rounded, have passed since the last deadline beyond the one that this one ends.
+    /// For a deadline that something else gives: it is now, the next one is a period from now, and others run at least
+    /// once. Returns how many periods, rounded, have passed since the last deadline beyond the one that this one ends.
     pub async fn restart(&mut self) -> u64 {
         give_way().await;
         let now = C::now();

@@ -27,7 +27,11 @@ impl<const N: usize> Gravity<N> {
     ///
     /// # Errors
     /// When the text is not a URDF, or a mass or a place in it is not finite.
-    pub fn new(chain: &Chain<N>, urdf_text: &str, g_m_per_s2: [f64; 3]) -> Result<Self, ChainError> {
+    pub fn new(
+        chain: &Chain<N>,
+        urdf_text: &str,
+        g_m_per_s2: [f64; 3],
+    ) -> Result<Self, ChainError> {
         let robot = urdf_rs::read_from_string(urdf_text).map_err(|e| ChainError::Parse {
             reason: e.to_string(),
         })?;
@@ -40,7 +44,9 @@ impl<const N: usize> Gravity<N> {
         for _ in 0..robot.joints.len() {
             for joint in &robot.joints {
                 let parent = at.get(joint.parent.link.as_str()).copied();
-                if let (Some((frame, pose)), false) = (parent, at.contains_key(joint.child.link.as_str())) {
+                if let (Some((frame, pose)), false) =
+                    (parent, at.contains_key(joint.child.link.as_str()))
+                {
                     at.insert(&joint.child.link, (frame, pose * origin(joint)?));
                 }
             }
@@ -107,7 +113,9 @@ impl<const N: usize> Gravity<N> {
         let of = |i: usize| {
             let (mass, moment) = &self.hung[i];
             let frame_origin = frames.point(i + 1, &Vector3::zeros());
-            -self.g.dot(&(frames.point(i + 1, moment) + frame_origin * (mass - 1.0)))
+            -self
+                .g
+                .dot(&(frames.point(i + 1, moment) + frame_origin * (mass - 1.0)))
         };
         (0..N).map(of).sum()
     }

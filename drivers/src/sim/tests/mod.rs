@@ -6,6 +6,7 @@ mod brakes;
 mod camera;
 mod determinism;
 mod judgement;
+mod plant;
 mod push;
 mod swap;
 

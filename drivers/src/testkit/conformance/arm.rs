@@ -17,6 +17,9 @@ pub(super) const RECOVERY: Duration = Duration::from_ticks(120_000_000);
 /// What was found wrong, with the numbers.
 pub type Outcome = Result<(), String>;
 
+/// What it demands, and itself, of a seed.
+pub type Check = (&'static str, fn(u64) -> Outcome);
+
 /// Every kind of fault, as the checks use them.
 pub const FAULTS: [LineFault; 11] = [
     LineFault::Delay {
@@ -39,7 +42,7 @@ pub const FAULTS: [LineFault; 11] = [
 ];
 
 /// All checks but those that need more than a bench: [`no_call_allocates`] and [`super::schedule::run`].
-pub fn checks<B: Bench<N>, const N: usize>() -> [(&'static str, fn(u64) -> Outcome); 9] {
+pub fn checks<B: Bench<N>, const N: usize>() -> [Check; 9] {
     [
         ("ages are never under-estimated", ages_are_honest::<B, N>),
         (
@@ -386,9 +389,18 @@ pub fn watchdog_stops_the_drives<B: Bench<N>, const N: usize>(seed: u64) -> Outc
         mut bench, driver, ..
     } = arm;
     drop(driver);
+    ensure(!bench.stopped_by_watchdog(), || {
+        "the watchdog stops drives that are spoken to".to_owned()
+    })?;
     let moving_from = bench.truth(bench.now());
     // What turns needs a moment to come to rest after its drive has stopped.
     bench.advance(bench.now() + watchdog + MS * 100);
+    ensure(bench.stopped_by_watchdog(), || {
+        format!(
+            "no watchdog has stopped anything {} after the driver vanished",
+            watchdog + MS * 100
+        )
+    })?;
     let (goals, before) = (bench.goals(), bench.truth(bench.now()));
     bench.advance(bench.now() + MS * 100);
     let (goals_after, after) = (bench.goals(), bench.truth(bench.now()));
@@ -490,8 +502,8 @@ fn allocations<B: Bench<N>, const N: usize>(
         arm.tick();
         let command = arm.commands.next(0.2, Fingers::Open)?;
         let (now, driver) = (arm.bench.now(), &mut arm.driver.0);
-        calls[0] += count(&mut || drop(driver.read(now)));
-        calls[1] += count(&mut || drop(driver.write(&command)));
+        calls[0] += count(&mut || _ = driver.read(now));
+        calls[1] += count(&mut || _ = driver.write(&command));
         if tick % 10 == 9 {
             calls[2] += count(&mut || driver.stop(StopCategory::One));
         }

@@ -66,6 +66,11 @@ pub trait Bench<const N: usize>: Sized {
     /// After which silence the drives stop by themselves; `None` where the device cannot.
     fn watchdog(&self) -> Option<Duration>;
 
+    /// Whether silence has stopped the drives: that they stand still says little where they would in any case.
+    fn stopped_by_watchdog(&self) -> bool {
+        self.goals().iter().all(Option::is_none)
+    }
+
     /// A drive fails, as by overheating, and says so in its next answer.
     fn break_drive(&mut self, joint: usize);
 }

@@ -12,7 +12,7 @@ use std::array;
 use visuomotor_runtime::arm::BringUpError;
 use visuomotor_runtime::clock::{Duration, Instant};
 use visuomotor_runtime::kinematics::gravity::UPRIGHT_M_PER_S2;
-use visuomotor_runtime::kinematics::{Chain, Gravity};
+use visuomotor_runtime::kinematics::{Chain, ChainError, Gravity};
 
 const JOINTS: usize = 7;
 const STEP_S: f64 = 5e-4;
@@ -21,7 +21,15 @@ const STEP_S: f64 = 5e-4;
 pub fn example_config() -> CanConfig {
     use Model::{J4310, J4340, J8009, J10010L};
     let models = [J10010L, J10010L, J8009, J8009, J4340, J4310, J4310];
-    let gains = [(120.0, 4.0), (120.0, 4.0), (80.0, 3.0), (80.0, 3.0), (40.0, 1.5), (30.0, 1.0), (30.0, 1.0)];
+    let gains = [
+        (120.0, 4.0),
+        (120.0, 4.0),
+        (80.0, 3.0),
+        (80.0, 3.0),
+        (40.0, 1.5),
+        (30.0, 1.0),
+        (30.0, 1.0),
+    ];
     let joints = models.into_iter().zip(gains).enumerate();
     CanConfig {
         interface: "can0".into(),
@@ -54,7 +62,7 @@ pub fn example_config() -> CanConfig {
 }
 
 /// Joints without mass, so that nothing but the drives moves them.
-fn weightless() -> Gravity<JOINTS> {
+fn weightless() -> Result<Gravity<JOINTS>, ChainError> {
     let mut urdf = String::from("<robot name=\"bench\"><link name=\"link0\"/>");
     for i in 1..=JOINTS {
         urdf += &format!(
@@ -64,8 +72,8 @@ fn weightless() -> Gravity<JOINTS> {
         );
     }
     urdf += "</robot>";
-    let chain = Chain::from_urdf(&urdf, "link0", &format!("link{JOINTS}")).expect("a valid URDF");
-    Gravity::new(&chain, &urdf, UPRIGHT_M_PER_S2).expect("no masses")
+    let chain = Chain::from_urdf(&urdf, "link0", &format!("link{JOINTS}"))?;
+    Gravity::new(&chain, &urdf, UPRIGHT_M_PER_S2)
 }
 
 /// Inertias that a hand can move.
@@ -94,7 +102,8 @@ impl Plant for ByHand {
         }
         for joint in 0..self.joints() {
             let (q, _) = self.state(joint);
-            self.inertias.place(joint, q + self.dq * self.step_s(), self.dq);
+            self.inertias
+                .place(joint, q + self.dq * self.step_s(), self.dq);
         }
     }
 }
@@ -104,12 +113,6 @@ pub struct CanBench {
     link: CanLink<ByHand>,
     faults: FaultsHandle,
     port: Option<FaultyCanPort<CanLink<ByHand>>>,
-}
-
-impl CanBench {
-    pub fn link(&self) -> &CanLink<ByHand> {
-        &self.link
-    }
 }
 
 impl Bench<JOINTS> for CanBench {
@@ -125,9 +128,7 @@ impl Bench<JOINTS> for CanBench {
         };
         let start = Instant::from_ticks(1_000_000_000);
         let link = CanLink::new(CanDrives::new(&config, plant, start), start);
-        let masters = config.joint.iter().map(|joint| joint.master_id);
-        let babble = masters.chain([0, 0, 0]).collect();
-        let port = FaultyCanPort::new(link.clone(), babble, rng.random());
+        let port = FaultyCanPort::new(link.clone(), &config.master_ids(), rng.random());
         Self {
             config,
             link,
@@ -141,8 +142,15 @@ impl Bench<JOINTS> for CanBench {
     }
 
     fn connect(&mut self) -> Result<Self::Connected, BringUpError> {
-        let port = self.port.take().expect("one driver a bench");
-        CanArm::connect(port, &self.config, weightless())
+        let error = |problem: String| BringUpError {
+            device: "bench".into(),
+            problem,
+            remedy: "mend the bench".into(),
+        };
+        let port = self.port.take();
+        let port = port.ok_or_else(|| error("a bench has one driver".into()))?;
+        let gravity = weightless().map_err(|reason| error(reason.to_string()))?;
+        CanArm::connect(port, &self.config, gravity)
     }
 
     fn schedule(&mut self, from: Instant, until: Instant, fault: LineFault) {
@@ -184,7 +192,9 @@ impl Bench<JOINTS> for CanBench {
 
     fn resolution(&self) -> f64 {
         let joints = self.config.joint.iter();
-        joints.map(|joint| joint.actuator.ranges().resolution_rad()).fold(0.0, f64::max)
+        joints
+            .map(|joint| joint.actuator.ranges().resolution_rad())
+            .fold(0.0, f64::max)
     }
 
     fn watchdog(&self) -> Option<Duration> {

@@ -1,8 +1,8 @@
 //! A Video4Linux2 camera in memory: frames at their times into buffers in turn, and everything that real ones do wrong.
 //!
-//! Responsible for misbehaving by a seed and for the truth of it: when each picture's light was measured, and what was lost,
-//! damaged or refused. Time is simulated and passes by waiting alone. Not responsible for what the driver makes of it
-//! ([`crate::v4l`]).
+//! Responsible for misbehaving by a seed and for the truth of it: when each picture's light was measured, and what was
+//! lost, damaged or refused. Time is simulated and passes by waiting alone. Not responsible for what the driver makes of
+//! it ([`crate::v4l`]).
 
 use super::super::conformance::camera::numbered;
 use crate::picture::{Colour, PixelFormat, Source};

@@ -8,5 +8,7 @@ pub mod camera;
 #[cfg(feature = "can")]
 pub mod can;
 mod plant;
+#[cfg(feature = "servo-bus")]
+pub mod servo;
 
 pub use plant::{Inertias, Plant};

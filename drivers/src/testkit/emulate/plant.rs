@@ -1,5 +1,8 @@
 //! What moves when emulated drives push.
 
+use std::cell::RefCell;
+use std::rc::Rc;
+
 /// The mechanics behind emulated drives: joints base to tip, and the fingers as the last one. Every value is the joint's own:
 /// rad, rad/s and N·m, whatever gear lies between drive and joint.
 pub trait Plant {
@@ -10,6 +13,25 @@ pub trait Plant {
     fn state(&self, joint: usize) -> (f64, f64);
     /// Moves on by one step under these torques, one a joint.
     fn step(&mut self, tau_nm: &[f64]);
+}
+
+/// Mechanics that others look at as well.
+impl<P: Plant> Plant for Rc<RefCell<P>> {
+    fn joints(&self) -> usize {
+        self.borrow().joints()
+    }
+
+    fn step_s(&self) -> f64 {
+        self.borrow().step_s()
+    }
+
+    fn state(&self, joint: usize) -> (f64, f64) {
+        self.borrow().state(joint)
+    }
+
+    fn step(&mut self, tau_nm: &[f64]) {
+        self.borrow_mut().step(tau_nm);
+    }
 }
 
 /// Joints that know nothing of one another: an inertia each, with friction, without gravity.

@@ -44,7 +44,11 @@ impl<L: Plant> CanDrives<L> {
         };
         let gripper = EmulatedDrive::new(grip.id, grip.master_id, grip.actuator.ranges(), mounted);
         let drives: Vec<_> = joints.chain([gripper]).collect();
-        assert_eq!(drives.len(), plant.joints(), "drives and joints of the plant");
+        assert_eq!(
+            drives.len(),
+            plant.joints(),
+            "drives and joints of the plant"
+        );
         let step = Duration::from_ticks((plant.step_s() * 1e9).round() as u64);
         let room = (HISTORY.as_ticks() / step.as_ticks()) as usize + 2;
         let states: Vec<_> = (0..drives.len()).map(|i| plant.state(i)).collect();
@@ -78,15 +82,25 @@ impl<L: Plant> CanDrives<L> {
 
     /// Where a joint was at `at`, rad.
     pub fn was(&self, joint: usize, at: Instant) -> f64 {
-        let newest = self.history.partition_point(|(time, _)| *time <= at).saturating_sub(1);
+        let newest = self
+            .history
+            .partition_point(|(time, _)| *time <= at)
+            .saturating_sub(1);
         let (time, states) = &self.history[newest];
         let (q, dq) = states[joint];
-        let since = at.checked_duration_since(*time).unwrap_or(Duration::from_ticks(0));
+        let since = at
+            .checked_duration_since(*time)
+            .unwrap_or(Duration::from_ticks(0));
         q + dq * since.as_ticks() as f64 * 1e-9
     }
 
     /// The answers to a frame that has come at `now`, in order of the drives.
-    pub fn receive(&mut self, frame: &CanFrame, now: Instant, mut answer: impl FnMut(usize, CanFrame)) {
+    pub fn receive(
+        &mut self,
+        frame: &CanFrame,
+        now: Instant,
+        mut answer: impl FnMut(usize, CanFrame),
+    ) {
         self.advance(now);
         for i in 0..self.drives.len() {
             let joint = (self.was(i, now), self.plant.state(i).1);

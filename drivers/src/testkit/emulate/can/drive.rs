@@ -4,7 +4,9 @@
 //! do neither; a goal is kept without power and forgotten when power goes; a fault takes the power and stays until it is cleared.
 //! Not responsible for what its shaft drives.
 
-use crate::can::wire::{Access, Command, Feedback, Impedance, MIT_MODE, Ranges, Register, Status, TIMEOUT_UNIT_US};
+use crate::can::wire::{
+    Access, Command, Feedback, Impedance, MIT_MODE, Ranges, Register, Status, TIMEOUT_UNIT_US,
+};
 use crate::port::CanFrame;
 use visuomotor_runtime::clock::{Duration, Instant};
 
@@ -68,11 +70,16 @@ impl EmulatedDrive {
 
     /// What it is told to go to, as the joint's angle, while it has power.
     pub fn goal(&self) -> Option<f64> {
-        (self.status == Status::ENABLED).then_some(self.mounted.direction * (self.goal.q + self.zero_shift) + self.mounted.zero_rad)
+        (self.status == Status::ENABLED).then_some(
+            self.mounted.direction * (self.goal.q + self.zero_shift) + self.mounted.zero_rad,
+        )
     }
 
     fn shaft(&self, (q, dq): (f64, f64)) -> (f64, f64) {
-        let Mounted { direction, zero_rad } = self.mounted;
+        let Mounted {
+            direction,
+            zero_rad,
+        } = self.mounted;
         (direction * (q - zero_rad) - self.zero_shift, direction * dq)
     }
 
@@ -94,9 +101,18 @@ impl EmulatedDrive {
     }
 
     /// Its answer to a frame that comes at `now` while the joint is at this angle and speed.
-    pub fn receive(&mut self, frame: &CanFrame, now: Instant, joint: (f64, f64)) -> Option<CanFrame> {
+    pub fn receive(
+        &mut self,
+        frame: &CanFrame,
+        now: Instant,
+        joint: (f64, f64),
+    ) -> Option<CanFrame> {
         if let Some((id, access)) = Access::decode(frame) {
-            return if id == self.id { self.access(access, joint) } else { None };
+            return if id == self.id {
+                self.access(access, joint)
+            } else {
+                None
+            };
         }
         if frame.id & 0xFF != self.id {
             return None;
@@ -110,7 +126,8 @@ impl EmulatedDrive {
             Some(Command::SetZero) => self.zero_shift += self.shaft(joint).0,
             None => {
                 let goal = Impedance::decode(frame, &self.ranges);
-                if let (Some(goal), MIT_MODE, true) = (goal, self.control_mode, frame.id == self.id) {
+                if let (Some(goal), MIT_MODE, true) = (goal, self.control_mode, frame.id == self.id)
+                {
                     self.goal = goal;
                 }
             }
@@ -161,5 +178,85 @@ impl EmulatedDrive {
             _ => [0; 4],
         };
         access.answered(self.id, self.master_id, value)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const AT: Instant = Instant::from_ticks(1_000_000_000);
+
+    fn drive() -> EmulatedDrive {
+        let mounted = Mounted {
+            direction: -1.0,
+            zero_rad: 0.5,
+        };
+        EmulatedDrive::new(3, 0x13, Ranges::new(12.5, 30.0, 10.0), mounted)
+    }
+
+    fn feedback(drive: &mut EmulatedDrive, frame: CanFrame, at: Instant, q: f64) -> Feedback {
+        let answer = drive.receive(&frame, at, (q, 0.0)).expect("an answer");
+        Feedback::decode(&answer, 3, &drive.ranges).expect("feedback")
+    }
+
+    #[test]
+    fn a_drive_goes_through_its_states_as_the_manual_says() {
+        let mut drive = drive();
+        let command = |command: Command| command.encode(3);
+        let mode = Access::Write {
+            register: Register::ControlMode as u8,
+            value: MIT_MODE.to_le_bytes(),
+        };
+        assert!(drive.receive(&mode.encode(3), AT, (0.0, 0.0)).is_some());
+        assert_eq!(drive.receive(&mode.encode(4), AT, (0.0, 0.0)), None);
+        // Joint at 1 rad: the drive, mounted the other way round, at -0.5.
+        let off = feedback(&mut drive, Access::Status.encode(3), AT, 1.0);
+        assert!(
+            (off.q + 0.5).abs() < 1e-3 && off.status == Status::DISABLED,
+            "{off:?}"
+        );
+        let goal = Impedance {
+            q: -0.4,
+            kp: 10.0,
+            ..Impedance::default()
+        };
+        let goal = goal.encode(3, &drive.ranges).expect("finite");
+        feedback(&mut drive, goal, AT, 1.0);
+        assert_eq!((drive.torque(AT, (1.0, 0.0)), drive.goal()), (0.0, None));
+        let on = feedback(&mut drive, command(Command::Enable), AT, 1.0);
+        assert_eq!(on.status, Status::ENABLED);
+        // 10 N·m/rad x 0.1 rad, seen from the joint.
+        let torque = drive.torque(AT, (1.0, 0.0));
+        assert!((torque + 1.0).abs() < 0.01, "{torque}");
+        assert!(drive.torque(AT, (9.0, 0.0)).abs() <= 10.0);
+        drive.fail(Status(0xB));
+        let hot = feedback(&mut drive, command(Command::Enable), AT, 1.0);
+        let still = feedback(&mut drive, command(Command::Disable), AT, 1.0);
+        assert_eq!((hot.status, still.status), (Status(0xB), Status(0xB)));
+        let clear = feedback(&mut drive, command(Command::ClearFault), AT, 1.0);
+        assert_eq!(
+            (clear.status, drive.torque(AT, (1.0, 0.0))),
+            (Status::DISABLED, 0.0)
+        );
+        let zero = feedback(&mut drive, command(Command::SetZero), AT, 1.0);
+        assert!(zero.q.abs() < 1e-3, "{zero:?}");
+    }
+
+    #[test]
+    fn what_is_no_command_does_not_feed_the_watchdog() {
+        let mut drive = drive();
+        let timeout = Access::Write {
+            register: Register::Timeout as u8,
+            value: 200_u32.to_le_bytes(),
+        };
+        let _ = drive.receive(&timeout.encode(3), AT, (0.0, 0.0));
+        feedback(&mut drive, Command::Enable.encode(3), AT, 0.0);
+        let at = |ms: u64| AT + Duration::from_millis(ms);
+        feedback(&mut drive, Access::Status.encode(3), at(8), 0.0);
+        drive.torque(at(10), (0.0, 0.0));
+        assert_eq!(drive.status(), Status::ENABLED);
+        drive.torque(at(11), (0.0, 0.0));
+        assert_eq!(drive.status(), Status::SILENCE);
     }
 }

@@ -14,6 +14,8 @@ use visuomotor_runtime::clock::{Duration, Instant};
 
 /// A babbling node sends as often as it can.
 const BABBLE_PERIOD: Duration = Duration::from_micros(130);
+/// The identifier of highest priority, which no drive has.
+const NOBODY: u16 = 0;
 /// Frames and windows that there is room for.
 const ROOM: usize = 4096;
 
@@ -30,7 +32,11 @@ struct Faults {
 impl Faults {
     /// The fault of this kind that is on at `now`, which is counted; `by` takes its number where it is one of these.
     fn on<T>(&mut self, now: Instant, by: impl Fn(LineFault) -> Option<T>) -> Option<(usize, T)> {
-        let mut all = self.scheduled.iter().enumerate().filter(|(_, s)| s.window.contains(now));
+        let mut all = self
+            .scheduled
+            .iter()
+            .enumerate()
+            .filter(|(_, s)| s.window.contains(now));
         all.find_map(|(i, s)| by(s.fault).map(|t| (i, t)))
     }
 
@@ -97,16 +103,21 @@ impl Faults {
         }
     }
 
-    /// What a node sends that means nothing: any bytes under an identifier that nobody here has, or less than a drive says.
+    /// What a node sends that means nothing: any bytes under an identifier that nobody here has; under a drive's, less than a
+    /// drive says, or what another drive would say.
     fn babble(&mut self) -> CanFrame {
         let id = self.babble_ids[self.rng.random_range(0..self.babble_ids.len())];
-        let data = self.rng.random();
-        let len = if id < 8 { 8 } else { self.rng.random_range(0..8) };
+        let mut data: [u8; 8] = self.rng.random();
+        let mut len = 8;
+        if id != NOBODY {
+            len = self.rng.random_range(0..=8);
+            data[0] = data[0] & 0xF0 | (id as u8 & 0xF) ^ 0xF;
+        }
         CanFrame { id, data, len }
     }
 }
 
-/// The port `P`, with what is scheduled wrong about it. Copies of [`Self::handle`] schedule more.
+/// The port `P`, with what is scheduled wrong about it.
 pub struct FaultyCanPort<P> {
     port: P,
     faults: Rc<RefCell<Faults>>,
@@ -118,7 +129,10 @@ pub struct FaultsHandle(Rc<RefCell<Faults>>);
 
 impl FaultsHandle {
     pub fn schedule(&self, window: Window, fault: LineFault) {
-        self.0.borrow_mut().scheduled.push(Scheduled::new(window, fault));
+        self.0
+            .borrow_mut()
+            .scheduled
+            .push(Scheduled::new(window, fault));
     }
 
     /// How often a fault has changed something.
@@ -128,13 +142,14 @@ impl FaultsHandle {
 }
 
 impl<P: CanPort> FaultyCanPort<P> {
-    /// Without a fault until one is scheduled. `babble_ids`: what a babbling node uses; from 8 on with too few bytes.
-    pub fn new(port: P, babble_ids: Vec<u16>, seed: u64) -> Self {
+    /// Without a fault until one is scheduled. `master_ids`: what a babbling node uses besides an identifier of nobody; the low four
+    /// bits are those of the drive.
+    pub fn new(port: P, master_ids: &[u16], seed: u64) -> Self {
         let faults = Faults {
             scheduled: Vec::with_capacity(64),
             rng: Xoshiro256PlusPlus::seed_from_u64(seed),
             coming: VecDeque::with_capacity(ROOM),
-            babble_ids,
+            babble_ids: [master_ids, &[NOBODY]].concat(),
             babbled_at: port.now(),
         };
         Self {
@@ -192,7 +207,9 @@ impl<P: CanPort> CanPort for FaultyCanPort<P> {
             }
             match self.port.receive(next)? {
                 Some(frame) => faults.came(self.port.now(), frame),
-                None if self.port.now() >= until && faults.coming.front().is_none_or(|(at, _)| *at > until) => {
+                None if self.port.now() >= until
+                    && faults.coming.front().is_none_or(|(at, _)| *at > until) =>
+                {
                     return Ok(None);
                 }
                 None => {}

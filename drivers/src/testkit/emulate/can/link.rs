@@ -36,8 +36,11 @@ impl<L: Plant> Bus<L> {
         let ready = self.outboxes.iter().filter_map(|outbox| outbox.front());
         let start = ready.map(|(from, _)| *from).min()?.max(self.free_at);
         let heads = self.outboxes.iter().enumerate();
-        let contenders = heads.filter_map(|(i, outbox)| outbox.front().map(|(from, frame)| (i, *from, frame.id)));
-        let (winner, ..) = contenders.filter(|(_, from, _)| *from <= start).min_by_key(|(.., id)| *id)?;
+        let contenders = heads
+            .filter_map(|(i, outbox)| outbox.front().map(|(from, frame)| (i, *from, frame.id)));
+        let (winner, ..) = contenders
+            .filter(|(_, from, _)| *from <= start)
+            .min_by_key(|(.., id)| *id)?;
         Some((start, winner))
     }
 
@@ -61,7 +64,9 @@ impl<L: Plant> Bus<L> {
             self.inbox.push_back((end, frame));
         }
         let outboxes = &mut self.outboxes;
-        self.drives.receive(&frame, end, |i, answer| outboxes[i + 1].push_back((end + TURNAROUND, answer)));
+        self.drives.receive(&frame, end, |i, answer| {
+            outboxes[i + 1].push_back((end + TURNAROUND, answer))
+        });
         true
     }
 
@@ -89,7 +94,7 @@ impl<L: Plant> CanLink<L> {
             drives,
             now,
             free_at: now,
-            outboxes: vec![Outbox::with_capacity(QUEUE); nodes],
+            outboxes: (0..nodes).map(|_| Outbox::with_capacity(QUEUE)).collect(),
             inbox: Outbox::with_capacity(1024),
             bits: 0,
         })))

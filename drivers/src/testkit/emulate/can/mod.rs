@@ -4,8 +4,10 @@ mod arm;
 mod drive;
 mod faults;
 mod link;
+mod server;
 
 pub use arm::CanDrives;
 pub use drive::{EmulatedDrive, Mounted};
 pub use faults::{FaultsHandle, FaultyCanPort};
 pub use link::CanLink;
+pub use server::CanServer;
