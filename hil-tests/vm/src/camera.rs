@@ -68,6 +68,8 @@ fn vivid() -> V4lCamera {
     drop(Vivid::open());
     let mut config = V4lConfig::new(Vivid::path(), SIZE_PX, RATE_HZ.into());
     config.format = Some("RGB3".to_owned());
+    // Many drops in a row are no stall.
+    config.timeout_ms = Some(1000);
     V4lCamera::open(&config).expect("camera").camera
 }
 
