@@ -129,6 +129,9 @@ mod tests {
     use super::*;
     use std::cell::RefCell;
 
+    /// Signs of life over time, ms.
+    type Course<'a> = &'a dyn Fn(u64) -> Signs;
+
     fn at(ms: u64) -> Instant {
         Instant::from_ticks(ms * 1_000_000)
     }
@@ -152,7 +155,7 @@ mod tests {
         };
         assert_eq!(found(20_000, well), None);
         let frozen = |ms: u64| ms.min(5_000);
-        let cases: [(&str, u64, &dyn Fn(u64) -> Signs); 4] = [
+        let cases: [(&str, u64, Course<'_>); 4] = [
             ("control", 6_020, &|ms| Signs {
                 ticks: frozen(ms),
                 ..well(ms)

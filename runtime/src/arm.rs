@@ -57,6 +57,9 @@ pub trait Connected<const N: usize>: Sized {
     /// As [`Arm::read`].
     fn read(&mut self, now: Instant) -> Result<ArmState<N>, ArmError>;
 
+    /// As [`Arm::io_time_max`] of the arm that it will be: a loop whose period is shorter is no loop for it.
+    fn io_time_max(&self) -> Duration;
+
     /// Sets the drives' own watchdog and limits where they have them, tells each drive to hold where it stands, and only then
     /// gives power. When anything of it fails, no drive is left with power.
     fn enable(self) -> Result<Self::Enabled, BringUpError>;

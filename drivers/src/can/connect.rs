@@ -342,6 +342,10 @@ impl<P: CanPort, const N: usize> ConnectedCanArm<P, N> {
 impl<P: CanPort, const N: usize> Connected<N> for ConnectedCanArm<P, N> {
     type Enabled = CanArm<P, N>;
 
+    fn io_time_max(&self) -> Duration {
+        self.body.bus.collect_max()
+    }
+
     fn read(&mut self, now: Instant) -> Result<ArmState<N>, ArmError> {
         self.body.bus.forget_old(now);
         self.body.poll(now)?;

@@ -5,8 +5,8 @@
 //! playing plus the recorded offset. Not responsible for arms: nothing else of an episode is played.
 //!
 //! In simulated time nobody may wait inside a task: [`AsAsked`] answers with what is due, or that nothing is. In real
-//! time ([`RealTime`]) a capture waits for the next picture, as a real camera's does. A video file is not played: AVI
-//! readers that are small, maintained and permissive were not to be found; `ffmpeg -i VIDEO %06d.jpg` makes stills of it.
+//! time ([`RealTime`]) a capture waits for the next picture, as a real camera's does. A video file is not played:
+//! `ffmpeg -i VIDEO %06d.jpg` makes stills of it.
 //!
 //! Everything is read when the camera is opened, and decoded when it is due, so a capture allocates.
 

@@ -158,6 +158,10 @@ impl<P: SerialPort, const N: usize> ServoBus<P, N> {
 impl<P: SerialPort, const N: usize> Connected<N> for ServoBus<P, N> {
     type Enabled = ServoArm<P, N>;
 
+    fn io_time_max(&self) -> Duration {
+        self.bus.read_window()
+    }
+
     fn read(&mut self, _now: Instant) -> Result<ArmState<N>, ArmError> {
         let samples = self.bus.read()?;
         match self.complaint(&samples) {
@@ -279,7 +283,7 @@ impl<P: SerialPort, const N: usize> Arm<N> for ServoArm<P, N> {
     }
 
     fn io_time_max(&self) -> Duration {
-        self.inner.bus.read_window()
+        self.inner.io_time_max()
     }
 
     /// 0 and 1: one packet that takes the power from all servos; the arm falls. 2: the servos hold the last goal that they were

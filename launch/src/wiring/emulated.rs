@@ -24,7 +24,7 @@ type Shared = Rc<RefCell<SimPlant>>;
 
 pub enum SimulatedArm<const N: usize> {
     Direct(SimArm<N>),
-    Wired(Wired<N>),
+    Wired(Box<Wired<N>>),
 }
 
 /// A physical arm's driver, with everything behind it.
@@ -38,8 +38,8 @@ pub struct Wired<const N: usize> {
 
 /// A driver and the line that it speaks on.
 enum Line<const N: usize> {
-    Serial(SerialLink<Shared>, ServoArm<SerialLink<Shared>, N>),
-    Can(CanLink<Shared>, CanArm<CanLink<Shared>, N>),
+    Serial(SerialLink<Shared>, Box<ServoArm<SerialLink<Shared>, N>>),
+    Can(CanLink<Shared>, Box<CanArm<CanLink<Shared>, N>>),
 }
 
 impl<const N: usize> Line<N> {
@@ -74,13 +74,13 @@ impl<const N: usize> Wired<N> {
                 let device = ServoDevice::calibrated(calibration, plant, config.baud, begin);
                 let link = SerialLink::new(device, begin);
                 let arm = ServoBus::connect(link.clone(), config, calibration)?.enable()?;
-                Line::Serial(link, arm)
+                Line::Serial(link, Box::new(arm))
             }
             ArmConfig::Can(config) => {
                 let link = CanLink::new(CanDrives::new(config, plant, begin), begin);
                 let gravity = super::gravity(&self.launch, config)?;
                 let arm = CanArm::connect(link.clone(), config, gravity)?.enable()?;
-                Line::Can(link, arm)
+                Line::Can(link, Box::new(arm))
             }
         })
     }
@@ -113,7 +113,7 @@ impl<const N: usize> SimulatedArm<N> {
             plant: Rc::new(RefCell::new(plant)),
             line: None,
         };
-        Ok((Self::Wired(wired), feeder))
+        Ok((Self::Wired(Box::new(wired)), feeder))
     }
 
     /// Does something to the world that the arm stands in.
@@ -153,7 +153,7 @@ impl<const N: usize> Arm<N> for SimulatedArm<N> {
     fn write(&mut self, command: &SafeCommand<N>) -> Result<(), ArmError> {
         match self {
             Self::Direct(arm) => arm.write(command),
-            Self::Wired(Wired { line, .. }) => match line {
+            Self::Wired(wired) => match &mut wired.line {
                 None => Err(ArmError::NoAnswer),
                 Some(Line::Serial(_, arm)) => arm.write(command),
                 Some(Line::Can(_, arm)) => arm.write(command),
@@ -164,7 +164,7 @@ impl<const N: usize> Arm<N> for SimulatedArm<N> {
     fn stop(&mut self, category: StopCategory) {
         match self {
             Self::Direct(arm) => arm.stop(category),
-            Self::Wired(Wired { line, .. }) => match line {
+            Self::Wired(wired) => match &mut wired.line {
                 None => {}
                 Some(Line::Serial(_, arm)) => arm.stop(category),
                 Some(Line::Can(_, arm)) => arm.stop(category),

@@ -31,16 +31,16 @@ pub type CameraSeat = Box<dyn FnOnce() -> Result<Box<dyn Camera>, String> + Send
 pub enum ConnectedArm<const N: usize> {
     #[cfg(feature = "sim")]
     Sim(visuomotor_drivers::sim::SimArm<N>),
-    ServoBus(ServoBus<SerialLine, N>),
-    Can(ConnectedCanArm<SocketCan, N>),
+    ServoBus(Box<ServoBus<SerialLine, N>>),
+    Can(Box<ConnectedCanArm<SocketCan, N>>),
 }
 
 /// An arm under power.
 pub enum EnabledArm<const N: usize> {
     #[cfg(feature = "sim")]
     Sim(visuomotor_drivers::sim::SimArm<N>),
-    ServoBus(ServoArm<SerialLine, N>),
-    Can(CanArm<SocketCan, N>),
+    ServoBus(Box<ServoArm<SerialLine, N>>),
+    Can(Box<CanArm<SocketCan, N>>),
 }
 
 /// Does the same with whichever arm it is.
@@ -58,6 +58,15 @@ macro_rules! each {
 impl<const N: usize> Connected<N> for ConnectedArm<N> {
     type Enabled = EnabledArm<N>;
 
+    fn io_time_max(&self) -> Duration {
+        match self {
+            #[cfg(feature = "sim")]
+            Self::Sim(_) => Duration::ZERO,
+            Self::ServoBus(arm) => arm.io_time_max(),
+            Self::Can(arm) => arm.io_time_max(),
+        }
+    }
+
     fn read(&mut self, now: Instant) -> Result<ArmState<N>, ArmError> {
         each!(Self, self, arm => arm.read(now))
     }
@@ -69,8 +78,8 @@ impl<const N: usize> Connected<N> for ConnectedArm<N> {
                 arm.restart(LinuxMono::now());
                 Ok(EnabledArm::Sim(arm))
             }
-            Self::ServoBus(arm) => arm.enable().map(EnabledArm::ServoBus),
-            Self::Can(arm) => arm.enable().map(EnabledArm::Can),
+            Self::ServoBus(arm) => Ok(EnabledArm::ServoBus(Box::new(arm.enable()?))),
+            Self::Can(arm) => Ok(EnabledArm::Can(Box::new(arm.enable()?))),
         }
     }
 }
@@ -134,18 +143,35 @@ pub fn connect<const N: usize>(
     let arm = match config {
         ArmConfig::ServoBus(config, calibration) => {
             let port = SerialLine::open(&config.port, config.baud)?;
-            ConnectedArm::ServoBus(ServoBus::connect(port, config, calibration)?)
+            let arm = ServoBus::connect(port, config, calibration)?;
+            ConnectedArm::ServoBus(Box::new(arm))
         }
         ArmConfig::Can(config) => {
             let port = SocketCan::open(&config.interface, &config.master_ids())?;
-            ConnectedArm::Can(CanArm::connect(
-                port,
-                config,
-                super::gravity(launch, config)?,
-            )?)
+            let arm = CanArm::connect(port, config, super::gravity(launch, config)?)?;
+            ConnectedArm::Can(Box::new(arm))
         }
     };
+    check_io_time(launch, &arm)?;
     Ok(arm)
+}
+
+/// # Errors
+/// When a tick may have no time left after reading and writing.
+fn check_io_time<const N: usize>(
+    launch: &Launch<N>,
+    arm: &ConnectedArm<N>,
+) -> Result<(), WiringError> {
+    let (io, period) = (arm.io_time_max(), launch.control_period());
+    if io < period {
+        return Ok(());
+    }
+    let problem = format!(
+        "a tick of {:.1} ms has no time for the arm, whose line may take {:.1} ms; lower it",
+        period.as_ticks() as f64 * 1e-6,
+        io.as_ticks() as f64 * 1e-6
+    );
+    Err(launch.source.error_in("control.rate_hz", problem).into())
 }
 
 fn seat(config: &CameraConfig) -> CameraSeat {
