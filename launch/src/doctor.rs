@@ -35,18 +35,13 @@ pub fn run(args: &DoctorArgs) -> Result<Grade, CommandError> {
     output::check_json(args.json.as_deref())?;
     match &args.launch {
         Some(launch) => any_arm::run(args, launch),
-        None => report(
-            args,
-            None,
-            Preference::Required,
-            clock::checks(Path::new("/")),
-        ),
+        None => report(args, None, Preference::Required, vec![clock::check()]),
     }
 }
 
 impl AnyArm for DoctorArgs {
     fn run<const N: usize>(&self, launch: &Launch<N>) -> Result<Grade, CommandError> {
-        let mut devices = clock::checks(Path::new("/"));
+        let mut devices = vec![clock::check()];
         devices.extend(robot::checks(Path::new("/"), launch));
         if let Some(episode) = &launch.episode {
             devices.extend(storage::checks(&episode.dir));

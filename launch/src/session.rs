@@ -24,7 +24,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{self, JoinHandle};
-use visuomotor_runtime::arm::Connected;
+use visuomotor_runtime::arm::{Arm, ArmState, Connected};
 use visuomotor_runtime::camera_loop::CameraCounters;
 use visuomotor_runtime::clock::Duration;
 use visuomotor_runtime::clock::linux::LinuxMono;
@@ -48,6 +48,11 @@ pub const QUEUES: Queues = Queues {
 const LOOK_MS: u64 = 20;
 /// Whose objects lie in a simulated tray, where nobody says otherwise.
 const SPLIT: &str = "test";
+/// From power until the control loop begins, at most.
+const TAKE_OVER_MAX: Duration = Duration::from_ticks(3_000_000_000);
+/// An arm rests that has been slower than this for so long.
+const REST_RAD_PER_S: f64 = 0.04;
+const REST: Duration = Duration::from_ticks(200_000_000);
 /// A thread that does not answer for this long after a person wants to end the session is left behind.
 const PATIENCE: Duration = Duration::from_ticks(2_000_000_000);
 
@@ -262,7 +267,10 @@ pub fn run<const N: usize>(
         let control = named("control").spawn_scoped(scope, move || {
             // Only now: from here on its drives expect a command every tick.
             match arm.enable() {
-                Ok(mut arm) => threads::control(launch, &mut arm, controller, link, &control_ready),
+                Ok(mut arm) => {
+                    take_over(&mut arm, launch.control_period());
+                    threads::control(launch, &mut arm, controller, link, &control_ready)
+                }
                 Err(error) => {
                     let _ = control_ready.send(Err(error.to_string()));
                     None
@@ -340,6 +348,22 @@ pub fn run<const N: usize>(
             interrupted: interrupted.load(Ordering::Relaxed),
         })
     })
+}
+
+/// Drives that get power give way a little to the weight that they take over: the loop begins when the arm has come to rest,
+/// or nobody waits any longer. Whoever reads is heard by the drives' watchdogs.
+fn take_over<const N: usize>(arm: &mut impl Arm<N>, period: Duration) {
+    let mut now = LinuxMono::now();
+    let (until, mut moved_at) = (now + TAKE_OVER_MAX, now);
+    while now < until && now - moved_at < REST {
+        // What it cannot answer now the loop will see.
+        let rests = |state: ArmState<N>| state.dq.0.amax() < REST_RAD_PER_S;
+        if !arm.read(now).is_ok_and(rests) {
+            moved_at = now;
+        }
+        LinuxMono::sleep_until(now + period);
+        now = LinuxMono::now();
+    }
 }
 
 fn named(name: &str) -> thread::Builder {

@@ -2,7 +2,7 @@
 //!
 //! Not responsible for the threads that do it ([`super`]).
 
-use super::{LOOK_MS, PATIENCE, SPLIT, Session, SessionError};
+use super::{LOOK_MS, PATIENCE, REST, REST_RAD_PER_S, SPLIT, Session, SessionError};
 use crate::config::OnLoss;
 use crate::played::Played;
 use crate::recording::Particulars;
@@ -101,9 +101,10 @@ impl<const N: usize> Session<'_, N> {
         start: TcpPose,
         interrupted: &AtomicBool,
     ) -> Result<bool, SessionError> {
-        let began = LinuxMono::now();
+        let mut began = LinuxMono::now();
         let mut begun = false;
         let mut rearmed = false;
+        let mut moved_at = LinuxMono::now();
         self.request(Request::Hold)?;
         loop {
             self.wait(Duration::from_ticks(LOOK_MS * 1_000_000))?;
@@ -113,12 +114,18 @@ impl<const N: usize> Session<'_, N> {
             let Some(step) = self.newest_step() else {
                 continue;
             };
+            // A servo gives way when it takes a weight over, also from the reference that it is re-armed at.
+            let speed = step.measured().map(|state| state.dq.0.amax());
+            if speed.is_none_or(|speed| speed > REST_RAD_PER_S) {
+                moved_at = LinuxMono::now();
+            }
+            let rests = LinuxMono::now() - moved_at >= REST;
             let off = (step.reference.position_m - start.position_m).amax();
             let turned = (step.reference.yaw_rad - start.yaw_rad).abs();
             match step.phase {
                 Phase::Approach if off.max(turned) < ARRIVED => return Ok(true),
                 // Every episode begins at the measured pose, and its record before that: there a replay can begin.
-                Phase::Hold if step.is_stopped() && !rearmed => {
+                Phase::Hold if step.is_stopped() && rests && !rearmed => {
                     rearmed = true;
                     if !std::mem::replace(&mut begun, true) {
                         self.begin(seed, step.due)?;
@@ -132,6 +139,8 @@ impl<const N: usize> Session<'_, N> {
                     self.plan.recover = false;
                     self.request(Request::Recover)?;
                 }
+                // That takes as long as it takes, slowly.
+                Phase::Inward => began = LinuxMono::now(),
                 Phase::Stopped(_) => {
                     self.abandon(0)?;
                     return Err(self.stopped(&step));
