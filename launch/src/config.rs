@@ -286,7 +286,7 @@ impl Launch {
     fn simulated(file: LaunchFile) -> Result<Self, InputError> {
         if file.joints() != JOINTS {
             let problem = format!(
-                "{} values, but the simulated arm has {JOINTS} joints; only fuzz-safety, bench tick and bench ik take other arms",
+                "{} values, but the simulated arm has {JOINTS} joints; run, eval, emulate, fuzz-safety, bench tick and bench ik take other arms",
                 file.joints()
             );
             return Err(file.source.error_in("robot.home_rad", problem));

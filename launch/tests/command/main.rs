@@ -8,6 +8,8 @@ mod fleet;
 #[cfg(feature = "sim")]
 mod freeze;
 mod fuzz;
+#[cfg(feature = "sim")]
+mod hardware;
 mod look;
 #[cfg(feature = "planted-bugs")]
 mod planted;
