@@ -138,8 +138,8 @@ mod tests {
         ] {
             let preference = Preference::Required;
             let findings = Findings {
+                realtime: checks.len(),
                 checks,
-                realtime: 1,
                 preference,
             };
             assert_eq!(findings.grade(), grade);
