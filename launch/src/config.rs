@@ -318,9 +318,9 @@ impl<const N: usize> Launch<N> {
             .validate()
             .map_err(|error| source.error_in("workspace", error))?;
         tables.check(&source)?;
+        let robot = tables.robot.clone().of_joints::<N>(&source)?;
         #[cfg(feature = "sim")]
-        let scene = scene(&source, &tables)?;
-        let robot = tables.robot.of_joints::<N>(&source)?;
+        let scene = scene(&source, &tables, N)?;
         let arm = tables.arm.map(|table| table.complete(&source, N));
         let arm = arm.transpose()?;
         let camera = tables.camera.map(|table| table.complete(&source));
@@ -450,6 +450,7 @@ fn chain<const N: usize>(
 fn scene(
     source: &Source,
     tables: &Tables,
+    joints: usize,
 ) -> Result<Option<visuomotor_drivers::sim::SceneConfig>, InputError> {
     use visuomotor_drivers::sim::SceneError;
     let Some(mut scene) = tables.scene.clone() else {
@@ -458,6 +459,11 @@ fn scene(
     if source.has("scene.tray_in_base_m") {
         let message = "the tray is where task.origin_in_base_m says; remove this line";
         return Err(source.error_in("scene.tray_in_base_m", message));
+    }
+    if scene.robot.joints() != joints {
+        let simulated = scene.robot.joints();
+        let message = format!("that robot has {simulated} joints, and this arm has {joints}");
+        return Err(source.error_in("scene.robot", message));
     }
     scene.tray_in_base_m = tables.task.origin_in_base_m;
     if let Some(meshes) = scene.objects.meshes.take() {
