@@ -8,6 +8,7 @@ use super::config::ServoBusConfig;
 use super::requests::{Requests, TAGS};
 use super::tables::{Feedback, Model};
 use super::wire::{BROADCAST, Frame, Packet, Parser, Protocol};
+use crate::outstanding::ANSWER_LATE_MAX;
 use crate::port::{PortError, SerialPort};
 use visuomotor_runtime::arm::ArmError;
 use visuomotor_runtime::clock::{Duration, Instant};
@@ -111,6 +112,8 @@ pub(super) struct Bus<P> {
     /// Per byte, and what the adapter adds.
     pub baud: u32,
     pub adapter_latency: Duration,
+    /// Until when the answer to a question that was given up may come.
+    late_until: Option<Instant>,
 }
 
 /// How long so many bytes take: eight bits each, with a start and a stop.
@@ -184,6 +187,7 @@ impl<P: SerialPort> Bus<P> {
             read_window,
             baud: config.baud,
             adapter_latency,
+            late_until: None,
         }
     }
 
@@ -286,6 +290,11 @@ impl<P: SerialPort> Bus<P> {
         frame: &Frame,
         data_len: usize,
     ) -> Result<Option<(u8, Vec<u8>)>, PortError> {
+        let mut chunk = [0; CHUNK];
+        // The answer to a question that was given up may still come, and does not say what was asked.
+        if let Some(until) = self.late_until.take() {
+            while self.port.now() < until && self.port.receive(&mut chunk, until)? > 0 {}
+        }
         self.parser.clear();
         self.port.clear()?;
         self.send(frame)?;
@@ -295,7 +304,6 @@ impl<P: SerialPort> Bus<P> {
             + line_time(bytes, self.baud)
             + ANSWERING_MAX * 4
             + self.adapter_latency;
-        let mut chunk = [0; CHUNK];
         let mut left = BYTES_MAX;
         while left > 0 {
             let count = self.port.receive(&mut chunk, until)?;
@@ -314,12 +322,13 @@ impl<P: SerialPort> Bus<P> {
                 let answer = self
                     .protocol
                     .answer(&packet)
-                    .filter(|answer| answer.id == id && !is_echo);
+                    .filter(|answer| answer.id == id && answer.data.len() == data_len && !is_echo);
                 if let Some(answer) = answer {
                     return Ok(Some((answer.error, answer.data.to_vec())));
                 }
             }
         }
+        self.late_until = Some(self.port.now() + ANSWER_LATE_MAX);
         Ok(None)
     }
 }
