@@ -17,7 +17,8 @@ Examples:
       With the scene of a launch file behind the drives, and its camera's picture on a v4l2loopback device.
 
 Drives as the manufacturers document them: registers, limits, error bytes, watchdogs, time on the wire. It serves until
-Ctrl-C. Without a scene the joints are inertias with friction, and gravity does not pull.";
+Ctrl-C. Without a scene the joints are inertias with friction, and gravity does not pull. With one it says at the end, as JSON,
+what became of the objects: lifted (held above the height for 0.25 s), lifted_s, held_height_m_max.";
 
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
