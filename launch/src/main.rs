@@ -3,7 +3,7 @@
 //! Responsible for dispatching the command line and for the exit code. Start reading at [`cli`] for what can be asked,
 //! or at `visuomotor_runtime::control_loop` for the loop itself.
 
-// Most of the launch file and of the command line speaks to an arm, and the simulated one is the only one so far.
+// Much of the command line is about evaluating in simulation.
 #![cfg_attr(not(feature = "sim"), expect(dead_code))]
 
 mod allocations;
