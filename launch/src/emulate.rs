@@ -17,11 +17,16 @@ use visuomotor_drivers::testkit::emulate::can::CanServer;
 use visuomotor_drivers::testkit::emulate::servo::{SerialServer, ServoDevice};
 use visuomotor_drivers::testkit::emulate::{Inertias, Plant};
 use visuomotor_runtime::clock::LinuxMono;
+use visuomotor_runtime::realtime::{Preference, Thread, ThreadPlan};
 
 /// Of joints without a scene: kg·m², N·m·s/rad, and a step, s.
 const INERTIA: f64 = 0.02;
 const FRICTION: f64 = 0.3;
 const STEP_S: f64 = 1e-3;
+
+/// Drives have processors of their own and answer at once: above all of a controller but its control thread, which waits for
+/// the answers anyway when it has said everything.
+const FIFO_PRIORITY: i32 = 70;
 
 const SO101: &str = include_str!("../robots/so101.toml");
 const SO101_CALIBRATION: &str = include_str!("../robots/so101_calibration.toml");
@@ -73,6 +78,12 @@ fn serve(
     plant: impl Plant,
     stop: &AtomicBool,
 ) -> Result<Grade, CommandError> {
+    let plan = ThreadPlan {
+        fifo_priority: Some(FIFO_PRIORITY),
+        cpu: None,
+    };
+    // Where it is not granted, drives are late now and then.
+    Thread::enter(Preference::Preferred, plan).map_err(CommandError::failed)?;
     match arm {
         ArmConfig::ServoBus(config, calibration) => {
             let path = args.pty.as_deref();

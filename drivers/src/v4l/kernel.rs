@@ -259,10 +259,15 @@ fn judged(error: &io::Error) -> Option<DeviceError> {
     }
 }
 
-/// The stamp, where it is of CLOCK_MONOTONIC.
+/// The stamp, where it may be of CLOCK_MONOTONIC. A driver that says nothing of its clock, as v4l2loopback, has that one or
+/// the wall clock's, which lies decades ahead and is refused as a stamp from the future.
 fn stamp(buffer: &sys::v4l2_buffer) -> Option<Instant> {
     let kind = buffer.flags & sys::V4L2_BUF_FLAG_TIMESTAMP_MASK;
-    if kind != sys::V4L2_BUF_FLAG_TIMESTAMP_MONOTONIC {
+    let may_be = [
+        sys::V4L2_BUF_FLAG_TIMESTAMP_MONOTONIC,
+        sys::V4L2_BUF_FLAG_TIMESTAMP_UNKNOWN,
+    ];
+    if !may_be.contains(&kind) {
         return None;
     }
     let (s, us) = (buffer.timestamp.tv_sec, buffer.timestamp.tv_usec);

@@ -43,10 +43,17 @@ pub fn line(command: &Command) -> String {
         .join(" ")
 }
 
-/// The Cargo that started this, in the workspace's root.
+/// The Cargo that started this, in the workspace's root, as if it were started by hand: what `cargo run` says of this
+/// package to its program would otherwise have `ring` and all that stands on it built anew at every change between the two.
 pub fn cargo(arguments: &[&str]) -> Command {
     let mut command = Command::new(std::env::var_os("CARGO").unwrap_or("cargo".into()));
     command.args(arguments).current_dir(crate::root());
+    for (name, _) in std::env::vars_os() {
+        let name_text = name.to_string_lossy();
+        if name_text.starts_with("CARGO_PKG_") || name_text.starts_with("CARGO_MANIFEST_") {
+            command.env_remove(name);
+        }
+    }
     command
 }
 

@@ -23,6 +23,7 @@ use catalogue::{Boot, Test};
 use report::Report;
 use serde::{Deserialize, Serialize};
 use setup::{Kernel, Setup};
+use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -85,6 +86,7 @@ pub fn run(options: &Options) -> Result<Counts, Failure> {
     }
     let begun = Instant::now();
     let cache = crate::root().join("target/vm");
+    let _alone = alone(&cache)?;
     let setup = setup::provide(&cache, &options.flavours)?;
     println!(
         "vm: set up in {:.1} s; packages: {}",
@@ -120,6 +122,18 @@ pub fn run(options: &Options) -> Result<Counts, Failure> {
         failed: report.failed,
         skipped: report.skipped,
     })
+}
+
+/// Waits until no other run uses the folder: packages and boots of two would be written over each other.
+fn alone(cache: &Path) -> Result<File, Failure> {
+    fs::create_dir_all(cache).map_err(|e| at(cache, e))?;
+    let path = cache.join("lock");
+    let lock = File::create(&path).map_err(|e| at(&path, e))?;
+    if lock.try_lock().is_err() {
+        println!("vm: waits for another run, which uses {}", cache.display());
+        lock.lock().map_err(|e| at(&path, e))?;
+    }
+    Ok(lock)
 }
 
 /// The first of the test's files that this machine has not.
@@ -186,13 +200,15 @@ fn once(setup: &Setup, kernel: &Kernel, boot: &Boot, program: &Path) -> Result<W
     boot::run(setup, kernel, boot, memory_mb, &folder)
 }
 
-/// The test program, from the same build of everything as the other tests.
+/// The test program, and the product that it runs, from the same build of everything as the other tests.
 fn build() -> Result<PathBuf, Failure> {
     process::run(&mut process::cargo(&[
         "build",
         "--workspace",
         "--bin",
         "vm-tests",
+        "--bin",
+        "visuomotor",
     ]))?;
     let target = std::env::var_os("CARGO_TARGET_DIR").map(PathBuf::from);
     let target = target.unwrap_or_else(|| crate::root().join("target"));

@@ -74,7 +74,6 @@ pub fn obstacle() -> Option<String> {
 
 /// Finds or makes it.
 pub fn provide(cache: &Path, flavours: &[Flavour]) -> Result<Setup, Failure> {
-    fs::create_dir_all(cache).map_err(|e| at(cache, e))?;
     let words = |names: &str| names.split(' ').map(str::to_owned).collect();
     let qemu = packages::provide(cache, "qemu", QEMU, || {
         Ok(Wanted {
