@@ -44,6 +44,11 @@ impl SerialLine {
         })?;
         Ok(line)
     }
+
+    /// The open file, for who has another use for a line that is set up.
+    pub(crate) fn into_fd(self) -> OwnedFd {
+        self.fd
+    }
 }
 
 fn refusal(path: &str, errno: Errno) -> BringUpError {

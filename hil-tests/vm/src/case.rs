@@ -53,8 +53,10 @@ pub enum Outcome {
 pub enum Mode {
     /// Two processors, as fast as they go: for what happens.
     Tcg,
-    /// One processor whose clock counts instructions: for when it happens, whatever else the host does.
+    /// One processor whose clock counts instructions, 4 ns each: for when it happens, whatever else the host does.
     Icount,
+    /// The same with 1 ns each: for programs that need a processor as fast as a small board's.
+    IcountFast,
 }
 
 #[derive(Clone, Copy, Debug, Serialize)]

@@ -5,12 +5,15 @@
 
 mod camera;
 mod can;
+mod can_arm;
 mod case;
 mod files;
 mod gamepad;
+mod killed;
 mod planted;
 mod realtime;
 mod serial;
+mod servo_arm;
 mod v4l;
 
 use case::{Case, Outcome};
@@ -26,8 +29,11 @@ fn cases() -> impl Iterator<Item = &'static Case> {
         v4l::CASES,
         camera::CASES,
         can::CASES,
+        can_arm::CASES,
         gamepad::CASES,
         serial::CASES,
+        servo_arm::CASES,
+        killed::CASES,
         planted::CASES,
     ];
     modules.into_iter().flatten()

@@ -21,11 +21,11 @@ const BOOT_LIMIT: Duration = Duration::from_secs(240);
 const FINISHED: i32 = 3;
 
 const MANY: [&str; 4] = ["-accel", "tcg,thread=multi", "-smp", "2"];
-/// An instruction takes 2^2 ns, and idle time is skipped. With more than one processor QEMU 7.2 hangs here.
-#[rustfmt::skip]
-const ONE: [&str; 6] = [
-    "-accel", "tcg,thread=single", "-icount", "shift=2,sleep=off,align=off", "-smp", "1",
-];
+/// With more than one processor QEMU 7.2 hangs where instructions are counted.
+const ONE: [&str; 4] = ["-accel", "tcg,thread=single", "-smp", "1"];
+/// An instruction takes 2^shift ns, and idle time is skipped.
+const COUNTED: [&str; 2] = ["-icount", "shift=2,sleep=off,align=off"];
+const COUNTED_FAST: [&str; 2] = ["-icount", "shift=0,sleep=off,align=off"];
 
 const CONSOLE: &str = "console.log";
 
@@ -111,10 +111,11 @@ fn qemu(setup: &Setup, kernel: &Kernel, boot: &Boot) -> Result<Command, Failure>
         command.arg("-L").arg(setup.qemu.join(folder));
     }
     command.env("LD_LIBRARY_PATH", libraries::search_path(&[&setup.qemu])?);
-    command.args(match boot.mode {
-        Mode::Tcg => MANY.as_slice(),
-        Mode::Icount => ONE.as_slice(),
-    });
+    match boot.mode {
+        Mode::Tcg => command.args(MANY),
+        Mode::Icount => command.args(ONE).args(COUNTED),
+        Mode::IcountFast => command.args(ONE).args(COUNTED_FAST),
+    };
     command.args(["-cpu", "max"]);
     command.args([
         "-nodefaults",

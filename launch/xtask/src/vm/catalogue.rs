@@ -15,6 +15,8 @@ pub enum Mode {
     Tcg,
     /// One processor whose clock counts instructions, so that the host's load changes no time: for when a test does it.
     Icount,
+    /// The same, with four times the instructions in a second.
+    IcountFast,
 }
 
 /// What a planted test must be seen to do.

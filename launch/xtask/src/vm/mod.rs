@@ -186,13 +186,15 @@ fn once(setup: &Setup, kernel: &Kernel, boot: &Boot, program: &Path) -> Result<W
     boot::run(setup, kernel, boot, memory_mb, &folder)
 }
 
-/// The test program, from the same build of everything as the other tests.
+/// The test program, and the product that it runs, from the same build of everything as the other tests.
 fn build() -> Result<PathBuf, Failure> {
     process::run(&mut process::cargo(&[
         "build",
         "--workspace",
         "--bin",
         "vm-tests",
+        "--bin",
+        "visuomotor",
     ]))?;
     let target = std::env::var_os("CARGO_TARGET_DIR").map(PathBuf::from);
     let target = target.unwrap_or_else(|| crate::root().join("target"));
