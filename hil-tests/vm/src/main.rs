@@ -30,10 +30,10 @@ fn cases() -> impl Iterator<Item = &'static Case> {
         camera::CASES,
         can::CASES,
         can_arm::CASES,
-        gamepad::CASES,
-        serial::CASES,
-        servo_arm::CASES,
         killed::CASES,
+        gamepad::CASES,
+        servo_arm::CASES,
+        serial::CASES,
         planted::CASES,
     ];
     modules.into_iter().flatten()
