@@ -83,7 +83,7 @@ fn exercise<P: CanPort + Send>(
     });
     assert!(readings > 20, "{readings} of 100 readings");
     assert!(moved > 0.01, "it moved by {moved} rad");
-    let drives = &server.drives().drives;
+    let drives = &server.drives().lock().drives;
     assert!(
         drives.iter().all(|drive| drive.goal().is_none()),
         "all drives are off"

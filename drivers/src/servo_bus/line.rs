@@ -44,6 +44,11 @@ impl SerialLine {
         })?;
         Ok(line)
     }
+
+    /// The open file, for who has another use for a line that is set up.
+    pub(crate) fn into_fd(self) -> OwnedFd {
+        self.fd
+    }
 }
 
 fn refusal(path: &str, errno: Errno) -> BringUpError {
@@ -75,7 +80,13 @@ fn set_raw(fd: &OwnedFd, baud: u32) -> Result<(), Errno> {
     termios.special_codes[SpecialCodeIndex::VMIN] = 0;
     termios.special_codes[SpecialCodeIndex::VTIME] = 0;
     termios.set_speed(baud)?;
-    rustix::termios::tcsetattr(fd, OptionalActions::Now, &termios)
+    rustix::termios::tcsetattr(fd, OptionalActions::Now, &termios)?;
+    // A speed that the port cannot have is taken all the same, and another one is set. Ten bits a byte bear 3 %.
+    let speed = rustix::termios::tcgetattr(fd)?.output_speed();
+    match speed.abs_diff(baud) <= baud / 32 {
+        true => Ok(()),
+        false => Err(Errno::INVAL),
+    }
 }
 
 /// Adapters of FTDI's wait for 16 ms before they deliver an answer that is shorter than their buffer, unless told otherwise.

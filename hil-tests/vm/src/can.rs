@@ -51,7 +51,7 @@ fn bring_up(bus: &str, bitrate_hz: u32) {
     ip(&format!("link set {bus} up"));
 }
 
-fn ip(arguments: &str) {
+pub fn ip(arguments: &str) {
     let ran = Command::new("ip").args(arguments.split(' ')).output();
     let ran = ran.expect("ip starts");
     let said = String::from_utf8_lossy(&ran.stderr);

@@ -5,12 +5,15 @@
 
 mod camera;
 mod can;
+mod can_arm;
 mod case;
 mod files;
 mod gamepad;
+mod killed;
 mod planted;
 mod realtime;
 mod serial;
+mod servo_arm;
 mod v4l;
 
 use case::{Case, Outcome};
@@ -26,7 +29,10 @@ fn cases() -> impl Iterator<Item = &'static Case> {
         v4l::CASES,
         camera::CASES,
         can::CASES,
+        can_arm::CASES,
+        killed::CASES,
         gamepad::CASES,
+        servo_arm::CASES,
         serial::CASES,
         planted::CASES,
     ];

@@ -29,7 +29,7 @@ pub const CASES: &[Case] = &[
 const SPEED: u32 = 1_000_000;
 
 /// The ports of the card, told from those of the board (console and results) by where they hang.
-fn on_pci() -> Vec<PathBuf> {
+pub fn on_pci() -> Vec<PathBuf> {
     let mut ports = Vec::new();
     for i in 0..32 {
         let device = format!("/sys/class/tty/ttyS{i}/device");

@@ -25,7 +25,7 @@ fn both_arms_reach_grasp_and_lift_through_their_own_drivers() {
     }
 }
 
-/// A program that is ended with the test.
+/// A program that is killed with the test.
 struct Emulator(Child);
 
 impl Emulator {
@@ -175,4 +175,52 @@ fn a_session_moves_an_emulated_arm_in_real_time_and_its_episode_replays() {
     assert!(range > 0.005, "the base turned by {range} rad");
     let replayed = run("replay {}", &[&file]);
     assert_eq!(replayed.status.code(), Some(0), "{}", stderr(&replayed));
+}
+
+/// A session that has begun to record, as it does before it moves the arm.
+fn recording(launch: &Path, episodes: &Path) -> Emulator {
+    let mut command = visuomotor();
+    command.arg("run").arg(launch);
+    command.args(["--policy", "weak", "--allow-non-realtime"]);
+    let child = command.stderr(Stdio::null()).stdout(Stdio::null()).spawn();
+    let session = Emulator(child.expect("the program starts"));
+    let is_there = || {
+        let mut files = std::fs::read_dir(episodes).into_iter().flatten().flatten();
+        files.any(|file| file.metadata().is_ok_and(|about| about.len() > 0))
+    };
+    let patience = Instant::now() + Duration::from_secs(60);
+    while !is_there() {
+        assert!(Instant::now() < patience, "nothing is recorded");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    session
+}
+
+#[test]
+fn servos_hold_after_a_kill_and_the_next_start_is_refused_until_they_may_be_let_go() {
+    let scratch = Scratch::new("killed");
+    let pty = scratch.path("servos");
+    let launch = launch(&scratch, &pty);
+    let _servos = Emulator::serve(&launch, &pty);
+    drop(recording(&launch, &scratch.path("episodes")));
+    let start = |launch: &Path| {
+        let line = "run {} --policy weak --recover --episodes 1 --allow-non-realtime";
+        let output = run(line, &[launch]);
+        (output.status.code(), stderr(&output))
+    };
+    let (code, said) = start(&launch);
+    assert_eq!(code, Some(2), "{said}");
+    assert!(said.contains("has power already"), "{said}");
+    assert!(said.contains("release_at_start = true"), "{said}");
+
+    let text = std::fs::read_to_string(&launch).expect("written");
+    let protocol = "protocol = \"feetech\"\n";
+    let text = changed(
+        &text,
+        protocol,
+        &format!("{protocol}release_at_start = true\n"),
+    );
+    let (code, said) = start(&scratch.write("released.toml", text));
+    // It moves, and its policy knows too little to go on.
+    assert_eq!(code, Some(1), "{said}");
 }

@@ -309,7 +309,7 @@ pub fn io_is_bounded<B: Bench<N>, const N: usize>(seed: u64) -> Outcome {
 
 /// One tick's reading, writing and a stop, each timed.
 fn timed_io<B: Bench<N>, const N: usize>(arm: &mut Arms<B, N>) -> Outcome {
-    let most = arm.driver.0.io_time_max();
+    let most = arm.driver.0.io_time_max() + arm.bench.processor_time_max();
     let command = arm.commands.next(0.1, Fingers::Closed)?;
     let start = arm.bench.now();
     let _ = arm.read()?;

@@ -36,6 +36,11 @@ pub trait Bench<const N: usize>: Sized {
         Duration::from_ticks(10_000_000)
     }
 
+    /// What a call may take beside its time on the line: the processor's. Nothing where time is virtual.
+    fn processor_time_max(&self) -> Duration {
+        Duration::from_ticks(0)
+    }
+
     /// A driver that has found its device.
     fn connect(&mut self) -> Result<Self::Connected, BringUpError>;
 

@@ -62,7 +62,7 @@ pub fn example_config() -> CanConfig {
 }
 
 /// Joints without mass, so that nothing but the drives moves them.
-fn weightless() -> Result<Gravity<JOINTS>, ChainError> {
+pub fn weightless() -> Result<Gravity<JOINTS>, ChainError> {
     let mut urdf = String::from("<robot name=\"bench\"><link name=\"link0\"/>");
     for i in 1..=JOINTS {
         urdf += &format!(
@@ -81,6 +81,27 @@ pub struct ByHand {
     inertias: Inertias,
     /// rad/s; 0 when nobody touches them.
     dq: f64,
+}
+
+impl ByHand {
+    /// At rest at these positions, rad.
+    pub fn at(q: &[f64], step_s: f64) -> Self {
+        Self {
+            inertias: Inertias::at(q, 0.02, 1.6, step_s),
+            dq: 0.0,
+        }
+    }
+
+    /// Moves all joints steadily from now on, rad/s; with 0 they are let go, at rest.
+    pub fn push(&mut self, dq: f64) {
+        self.dq = dq;
+        if dq == 0.0 {
+            for joint in 0..self.joints() {
+                let (q, _) = self.state(joint);
+                self.inertias.place(joint, q, 0.0);
+            }
+        }
+    }
 }
 
 impl Plant for ByHand {
@@ -122,10 +143,7 @@ impl Bench<JOINTS> for CanBench {
         let mut rng = Xoshiro256PlusPlus::seed_from_u64(seed);
         let q: Vec<f64> = (0..=JOINTS).map(|_| rng.random_range(-1.5..1.5)).collect();
         let config = example_config();
-        let plant = ByHand {
-            inertias: Inertias::at(&q, 0.02, 1.6, STEP_S),
-            dq: 0.0,
-        };
+        let plant = ByHand::at(&q, STEP_S);
         let start = Instant::from_ticks(1_000_000_000);
         let link = CanLink::new(CanDrives::new(&config, plant, start), start);
         let port = FaultyCanPort::new(link.clone(), &config.master_ids(), rng.random());
@@ -175,14 +193,7 @@ impl Bench<JOINTS> for CanBench {
     }
 
     fn push_by_hand(&mut self, dq: f64) {
-        let plant = &mut self.link.drives().plant;
-        plant.dq = dq;
-        if dq == 0.0 {
-            for joint in 0..plant.joints() {
-                let (q, _) = plant.state(joint);
-                plant.inertias.place(joint, q, 0.0);
-            }
-        }
+        self.link.drives().plant.push(dq);
     }
 
     fn goals(&self) -> [Option<f64>; JOINTS] {

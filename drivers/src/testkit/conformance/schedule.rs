@@ -116,7 +116,7 @@ fn step<B: Bench<N>, const N: usize>(arm: &mut Arms<B, N>, mood: &Mood) -> Outco
         }
     }
     let taken = arm.bench.now() - start;
-    let most = arm.driver.0.io_time_max();
+    let most = arm.driver.0.io_time_max() + arm.bench.processor_time_max();
     if taken > most {
         return Err(format!(
             "reading and writing took {taken}, more than {most}"

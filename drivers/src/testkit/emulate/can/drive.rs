@@ -62,6 +62,11 @@ impl EmulatedDrive {
         self.status
     }
 
+    /// When the last frame came that feeds its watchdog.
+    pub fn heard_at(&self) -> Instant {
+        self.heard_at
+    }
+
     /// It fails, or is well again with [`Status::DISABLED`]: without power in any case.
     pub fn fail(&mut self, status: Status) {
         self.status = status;

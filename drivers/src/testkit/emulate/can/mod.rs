@@ -10,4 +10,4 @@ pub use arm::CanDrives;
 pub use drive::{EmulatedDrive, Mounted};
 pub use faults::{FaultsHandle, FaultyCanPort};
 pub use link::CanLink;
-pub use server::CanServer;
+pub use server::{CanServer, SharedDrives};

@@ -8,6 +8,7 @@ use crate::can::{CanConfig, SocketCan};
 use crate::port::{CanPort, PortError};
 use crate::testkit::emulate::Plant;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use visuomotor_runtime::arm::BringUpError;
 use visuomotor_runtime::clock::Duration;
 
@@ -16,7 +17,23 @@ const BREATH: Duration = Duration::from_micros(1_000);
 
 pub struct CanServer<P, L> {
     port: P,
-    drives: CanDrives<L>,
+    drives: SharedDrives<L>,
+}
+
+/// The drives of a server, for others to look at and to break while it serves. A clone is another handle.
+pub struct SharedDrives<L>(Arc<Mutex<CanDrives<L>>>);
+
+impl<L> Clone for SharedDrives<L> {
+    fn clone(&self) -> Self {
+        Self(self.0.clone())
+    }
+}
+
+impl<L> SharedDrives<L> {
+    /// Until this is dropped nothing is answered. Whoever panicked meanwhile has left them as they were.
+    pub fn lock(&self) -> MutexGuard<'_, CanDrives<L>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 impl<L: Plant> CanServer<SocketCan, L> {
@@ -35,11 +52,12 @@ impl<L: Plant> CanServer<SocketCan, L> {
 impl<P: CanPort, L: Plant> CanServer<P, L> {
     pub fn new(port: P, config: &CanConfig, plant: L) -> Self {
         let drives = CanDrives::new(config, plant, port.now());
+        let drives = SharedDrives(Arc::new(Mutex::new(drives)));
         Self { port, drives }
     }
 
-    pub fn drives(&mut self) -> &mut CanDrives<L> {
-        &mut self.drives
+    pub fn drives(&self) -> &SharedDrives<L> {
+        &self.drives
     }
 
     /// Answers until `stop`. An answer that the bus does not take is lost, as a drive's would be.
@@ -50,11 +68,12 @@ impl<P: CanPort, L: Plant> CanServer<P, L> {
         while !stop.load(Ordering::Relaxed) {
             let until = self.port.now() + BREATH;
             let frame = self.port.receive(until)?;
+            let mut drives = self.drives.lock();
             let now = self.port.now();
-            self.drives.advance(now);
+            drives.advance(now);
             if let Some(frame) = frame {
                 let port = &mut self.port;
-                self.drives.receive(&frame, now, |_, answer| {
+                drives.receive(&frame, now, |_, answer| {
                     let _ = port.send(&answer);
                 });
             }
@@ -115,7 +134,7 @@ mod tests {
         let plant = Inertias::at(&[0.3; 8], 0.1, 0.1, 1e-3);
         let mut server = CanServer::new(&mut script, &config, plant);
         assert_eq!(server.serve(&stop), Ok(()));
-        assert_eq!(server.drives().drives[7].status(), Status::ENABLED);
+        assert_eq!(server.drives().lock().drives[7].status(), Status::ENABLED);
         let [enabled, asked] = script.sent[..] else {
             panic!("{:?}", script.sent);
         };

@@ -14,7 +14,7 @@ pub use bus::{ServoDevice, ServoSpec};
 pub use drive::{Mounting, OVERHEATED, OVERLOADED, Servo};
 pub use link::SerialLink;
 pub use registers::{Memory, Refusal};
-pub use server::SerialServer;
+pub use server::{SerialServer, SharedServos};
 
 #[cfg(test)]
 mod tests;

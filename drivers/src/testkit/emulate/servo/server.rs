@@ -1,8 +1,10 @@
-//! Emulated servos in real time, behind a pseudo terminal: what `visuomotor emulate` serves and a driver opens like an adapter.
+//! Emulated servos in real time, behind a pseudo terminal, which a driver opens like an adapter (what `visuomotor emulate`
+//! serves), or at the far end of a serial line.
 //!
 //! A pseudo terminal has no baud rate: answers leave when their last byte would have. Not responsible for what is served.
 
 use super::bus::ServoDevice;
+use crate::servo_bus::SerialLine;
 use crate::testkit::emulate::Plant;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
@@ -13,22 +15,62 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use visuomotor_runtime::arm::BringUpError;
 use visuomotor_runtime::clock::{Duration, LinuxMono};
 
 /// Whether it shall stop is looked at this often, and the mechanics move on as often.
 const TURN: Duration = Duration::from_ticks(1_000_000);
 
 pub struct SerialServer<P> {
-    device: ServoDevice<P>,
-    master: OwnedFd,
+    device: SharedServos<P>,
+    line: OwnedFd,
+    terminal: Option<Terminal>,
+}
+
+/// The servos of a server, for others to look at and to break while it serves. A clone is another handle.
+pub struct SharedServos<P>(Arc<Mutex<ServoDevice<P>>>);
+
+impl<P> Clone for SharedServos<P> {
+    fn clone(&self) -> Self {
+        Self(self.0.clone())
+    }
+}
+
+impl<P> SharedServos<P> {
+    /// Until this is dropped nothing is answered. Whoever panicked meanwhile has left them as they were.
+    pub fn lock(&self) -> MutexGuard<'_, ServoDevice<P>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The users' side of a pseudo terminal.
+struct Terminal {
     /// Kept open, so that the terminal outlives each of its users.
-    user_side: OwnedFd,
+    side: OwnedFd,
     /// Where the terminal is, as the system named it.
     path: PathBuf,
     link: PathBuf,
 }
 
 impl<P: Plant> SerialServer<P> {
+    fn new(device: ServoDevice<P>, line: OwnedFd, terminal: Option<Terminal>) -> Self {
+        Self {
+            device: SharedServos(Arc::new(Mutex::new(device))),
+            line,
+            terminal,
+        }
+    }
+
+    /// This device at the far end of the line that `path` is one end of.
+    ///
+    /// # Errors
+    /// As [`SerialLine::open`].
+    pub fn open_line(device: ServoDevice<P>, path: &str) -> Result<Self, BringUpError> {
+        let line = SerialLine::open(path, device.baud())?;
+        Ok(Self::new(device, line.into_fd(), None))
+    }
+
     /// A new pseudo terminal for this device, to be found at `link`. Whatever symbolic link was there is replaced.
     ///
     /// # Errors
@@ -40,29 +82,28 @@ impl<P: Plant> SerialServer<P> {
         rustix::pty::unlockpt(&master)?;
         let name = rustix::pty::ptsname(&master, Vec::new())?;
         let path = PathBuf::from(name.to_string_lossy().into_owned());
-        let user_side = rustix::pty::ioctl_tiocgptpeer(&master, flags)?;
+        let side = rustix::pty::ioctl_tiocgptpeer(&master, flags)?;
         // Before anybody sets it: nothing shall be echoed nor changed.
-        let mut termios = rustix::termios::tcgetattr(&user_side)?;
+        let mut termios = rustix::termios::tcgetattr(&side)?;
         termios.input_modes = InputModes::empty();
         termios.output_modes = OutputModes::empty();
         termios.local_modes = LocalModes::empty();
-        rustix::termios::tcsetattr(&user_side, OptionalActions::Now, &termios)?;
+        rustix::termios::tcsetattr(&side, OptionalActions::Now, &termios)?;
         rustix::io::ioctl_fionbio(&master, true)?;
         if link.is_symlink() {
             std::fs::remove_file(link)?;
         }
         symlink(&path, link)?;
-        Ok(Self {
+        let link = link.to_owned();
+        Ok(Self::new(
             device,
             master,
-            user_side,
-            path,
-            link: link.to_owned(),
-        })
+            Some(Terminal { side, path, link }),
+        ))
     }
 
-    pub fn path(&self) -> &Path {
-        &self.path
+    pub fn device(&self) -> &SharedServos<P> {
+        &self.device
     }
 
     /// Serves until `stop`.
@@ -72,15 +113,16 @@ impl<P: Plant> SerialServer<P> {
     pub fn serve(&mut self, stop: &AtomicBool) -> io::Result<()> {
         let mut waiting = None;
         while !stop.load(Ordering::Relaxed) {
-            let now = LinuxMono::now();
-            self.device.advance(now);
-            // A user that was killed while it had the terminal for itself leaves that behind; its lock is gone with it.
-            rustix::termios::ioctl_tiocnxcl(&self.user_side)?;
+            self.device.lock().advance(LinuxMono::now());
+            if let Some(terminal) = &self.terminal {
+                // A user that was killed while it had the terminal for itself leaves that behind; its lock is gone with it.
+                rustix::termios::ioctl_tiocnxcl(&terminal.side)?;
+            }
             self.hear()?;
-            waiting = waiting.or_else(|| self.device.answer());
+            waiting = waiting.or_else(|| self.device.lock().answer());
             while let Some((_, frame)) = waiting.filter(|(due, _)| *due <= LinuxMono::now()) {
                 self.tell(frame.bytes())?;
-                waiting = self.device.answer();
+                waiting = self.device.lock().answer();
             }
             let turn = LinuxMono::now() + TURN;
             let until = waiting.map_or(turn, |(due, _)| due.min(turn));
@@ -95,8 +137,13 @@ impl<P: Plant> SerialServer<P> {
 
     fn hear(&mut self) -> io::Result<()> {
         let mut bytes = [0; 512];
-        match rustix::io::read(&self.master, &mut bytes) {
-            Ok(count) => self.device.receive(&bytes[..count], LinuxMono::now()),
+        match rustix::io::read(&self.line, &mut bytes) {
+            // A line with nothing to read.
+            Ok(0) => {}
+            Ok(count) => self
+                .device
+                .lock()
+                .receive(&bytes[..count], LinuxMono::now()),
             Err(Errno::AGAIN | Errno::INTR | Errno::IO) => {}
             Err(errno) => return Err(errno.into()),
         }
@@ -105,7 +152,7 @@ impl<P: Plant> SerialServer<P> {
 
     /// What nobody reads is lost, as on a wire.
     fn tell(&mut self, bytes: &[u8]) -> io::Result<()> {
-        match rustix::io::write(&self.master, bytes) {
+        match rustix::io::write(&self.line, bytes) {
             Ok(_) | Err(Errno::AGAIN | Errno::INTR | Errno::IO) => Ok(()),
             Err(errno) => Err(errno.into()),
         }
@@ -116,7 +163,7 @@ impl<P: Plant> SerialServer<P> {
             tv_sec: 0,
             tv_nsec: left.as_ticks().min(TURN.as_ticks()) as _,
         };
-        let mut fds = [PollFd::from_borrowed_fd(self.master.as_fd(), PollFlags::IN)];
+        let mut fds = [PollFd::from_borrowed_fd(self.line.as_fd(), PollFlags::IN)];
         match poll(&mut fds, Some(&timeout)) {
             Ok(_) | Err(Errno::INTR) => Ok(()),
             Err(errno) => Err(errno.into()),
@@ -124,7 +171,7 @@ impl<P: Plant> SerialServer<P> {
     }
 }
 
-impl<P> Drop for SerialServer<P> {
+impl Drop for Terminal {
     fn drop(&mut self) {
         let is_ours = std::fs::read_link(&self.link).is_ok_and(|target| target == self.path);
         if is_ours {
