@@ -3,6 +3,7 @@
 //! Not responsible for doing any of it ([`crate::main`] dispatches) nor for the launch file ([`crate::config`]).
 
 mod bench;
+mod calibration;
 mod datasets;
 mod emulate;
 mod eval;
@@ -19,6 +20,7 @@ mod simulate;
 mod verify;
 
 pub use bench::*;
+pub use calibration::ImportCalibrationArgs;
 pub use datasets::{
     ExportCommand, ExportLerobotArgs, ExportParquetArgs, ImportCommand, ImportLerobotArgs,
 };
@@ -88,7 +90,7 @@ pub enum Command {
     /// Make a data set of recorded episodes.
     #[command(subcommand)]
     Export(ExportCommand),
-    /// Make episodes of a data set.
+    /// Bring in what others made: episodes of a data set, the calibration of an arm.
     #[command(subcommand)]
     Import(ImportCommand),
     /// Put recorded episodes through today's controller and policy, and name what explains a difference.
@@ -216,6 +218,9 @@ mod tests {
             "export lerobot a.mcap --out d --fps 0",
             "export parquet --out d",
             "import lerobot d",
+            "import calibration a.json --out b.toml",
+            "import calibration a.json --aperture-m 0,0.1",
+            "import calibration a.json --out b.toml --aperture-m 0,x",
             "lint",
             "bench lint a --episodes 0",
         ] {
@@ -248,6 +253,7 @@ mod tests {
             replay::REPLAY_EXAMPLES,
             fuzz::FUZZ_EXAMPLES,
             emulate::EXAMPLES,
+            calibration::EXAMPLES,
         ]
         .into_iter()
         .chain(bench::EXAMPLES);

@@ -51,6 +51,7 @@ mod film;
 mod fleet;
 mod fuzz;
 mod import;
+mod import_calibration;
 #[cfg(feature = "sim")]
 mod jobs;
 mod lineage;
