@@ -100,6 +100,25 @@ fn gripper_speed_max() -> f64 {
 const WATCHDOG_UNIT_MS: u32 = 20;
 
 impl ServoBusConfig {
+    /// As a launch file that says no more than this.
+    pub fn new(protocol: Protocol, port: &str, calibration: &str) -> Self {
+        Self {
+            protocol,
+            port: port.to_owned(),
+            baud: baud(),
+            calibration: calibration.to_owned(),
+            adapter_latency_ms: adapter_latency_ms(),
+            watchdog_ms: None,
+            torque_limit: torque_limit(),
+            gripper_torque_limit: gripper_torque_limit(),
+            gripper_hold: gripper_hold(),
+            speed_max_rad_per_s: speed_max(),
+            gripper_speed_max_rad_per_s: gripper_speed_max(),
+            stall: StallConfig::default(),
+            release_at_start: false,
+        }
+    }
+
     /// The watchdog register's value; `None` where there is none.
     pub(super) fn watchdog_units(&self) -> Option<i32> {
         self.watchdog_ms.map(|ms| (ms / WATCHDOG_UNIT_MS) as i32)
