@@ -321,7 +321,8 @@ impl<const N: usize> Launch<N> {
         let robot = tables.robot.clone().of_joints::<N>(&source)?;
         #[cfg(feature = "sim")]
         let scene = scene(&source, &tables, N)?;
-        let arm = tables.arm.map(|table| table.complete(&source, N));
+        let period = duration_ms(1e3 / tables.control.rate_hz);
+        let arm = tables.arm.map(|table| table.complete(&source, N, period));
         let arm = arm.transpose()?;
         let camera = tables.camera.map(|table| table.complete(&source));
         let camera = camera.transpose()?;

@@ -115,6 +115,26 @@ fn defaults_are_those_that_the_shipped_file_spells_out() {
     assert_eq!(spelled.scene, implied.scene);
 }
 
+/// The shipped file is the one to copy: it spells out every key of a scene.
+#[cfg(feature = "sim")]
+#[test]
+fn the_shipped_file_explains_every_key_of_a_scene() {
+    let scene = visuomotor_drivers::sim::SceneConfig::default();
+    let spelled: toml::Table = GOOD.parse().unwrap();
+    let all = toml::Table::try_from(scene).unwrap();
+    let lacks = |all: &toml::Table, spelled: &toml::Table| -> Vec<String> {
+        let keys = all.keys().filter(|key| !spelled.contains_key(*key));
+        keys.cloned().collect()
+    };
+    let spelled = spelled["scene"].as_table().unwrap();
+    // Where the tray is follows from [task].
+    assert_eq!(lacks(&all, spelled), ["tray_in_base_m"]);
+    for table in ["objects", "camera", "latency"] {
+        let [all, spelled] = [&all, spelled].map(|scene| scene[table].as_table().unwrap());
+        assert_eq!(lacks(all, spelled), Vec::<String>::new(), "{table}");
+    }
+}
+
 #[test]
 fn bad_files_are_refused_at_the_line_that_is_wrong() {
     let with = |from: &str, to: &str| {

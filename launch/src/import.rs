@@ -1,18 +1,22 @@
 //! `visuomotor import`: a data set of others into episodes.
 //!
-//! Responsible for the command and its report. Not responsible for reading the data set ([`visuomotor_data::lerobot`]).
+//! Responsible for the command and its report. Not responsible for reading the data set ([`visuomotor_data::lerobot`]) nor for
+//! calibrations ([`import_calibration`]).
 
 use crate::cli::{ImportCommand, ImportLerobotArgs};
 use crate::error::{CommandError, Grade};
 use crate::export::{Bar, failure};
+use crate::import_calibration;
 use crate::output;
 use std::fmt;
 use visuomotor_data::lerobot::{ImportOptions, ImportReport, import};
 use visuomotor_runtime::episode::Sha256;
 
 pub fn run(command: &ImportCommand) -> Result<Grade, CommandError> {
-    let ImportCommand::Lerobot(args) = command;
-    from_lerobot(args)
+    match command {
+        ImportCommand::Lerobot(args) => from_lerobot(args),
+        ImportCommand::Calibration(args) => import_calibration::run(args),
+    }
 }
 
 fn from_lerobot(args: &ImportLerobotArgs) -> Result<Grade, CommandError> {

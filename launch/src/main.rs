@@ -11,6 +11,7 @@ mod any_arm;
 mod baked;
 #[cfg(feature = "sim")]
 mod batch;
+mod bench_drivers;
 #[cfg(feature = "sim")]
 mod bench_handoff;
 mod bench_ik;
@@ -51,6 +52,7 @@ mod film;
 mod fleet;
 mod fuzz;
 mod import;
+mod import_calibration;
 #[cfg(feature = "sim")]
 mod jobs;
 mod lineage;
@@ -149,6 +151,7 @@ fn dispatch(command: &Command) -> Result<Grade, CommandError> {
         Command::Bench(BenchCommand::Tick(args)) => bench_tick::run(args),
         Command::Bench(BenchCommand::Ik(args)) => bench_ik::run(args),
         Command::Bench(BenchCommand::Reach(args)) => bench_reach::run(args),
+        Command::Bench(BenchCommand::Drivers(args)) => bench_drivers::run(args),
         Command::Bench(BenchCommand::Lint(args)) => bench_lint::run(args),
     }
 }
@@ -183,6 +186,7 @@ fn dispatch(command: &Command) -> Result<Grade, CommandError> {
         Command::Bench(BenchCommand::Tick(args)) => return bench_tick::run(args),
         Command::Bench(BenchCommand::Ik(args)) => return bench_ik::run(args),
         Command::Bench(BenchCommand::Reach(args)) => return bench_reach::run(args),
+        Command::Bench(BenchCommand::Drivers(args)) => return bench_drivers::run(args),
         Command::Bench(BenchCommand::Lint(args)) => return bench_lint::run(args),
     };
     let launch = config::Launch::read(path).map_err(CommandError::input)?;

@@ -26,6 +26,17 @@ const FRAMES_MAX: usize = 1024;
 const FENCES: usize = 35;
 const FENCE_PERIOD: Duration = Duration::from_micros(5_000);
 
+/// Until all drives have answered one frame each and one of them a fence, on a bus that is theirs alone.
+fn cycle_max(drives: usize) -> Duration {
+    let frames = 2 * drives as u32 + 2;
+    timing::duration(frames * timing::bits_max(8)) + SLACK
+}
+
+/// What a tick's reading and writing of so many drives takes at most.
+pub(super) fn io_time_max(drives: usize) -> Duration {
+    cycle_max(drives) + AGAIN
+}
+
 /// What a drive said, and when it was asked: it measured then or later.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) struct Sample {
@@ -161,15 +172,9 @@ impl<P: CanPort> Bus<P> {
         }
     }
 
-    /// Until all drives have answered one frame each and one of them a fence, on a bus that is ours alone.
-    pub fn cycle_max(&self) -> Duration {
-        let frames = 2 * self.drives.len() as u32 + 2;
-        timing::duration(frames * timing::bits_max(8)) + SLACK
-    }
-
     /// How long [`Self::collect`] takes at most after all were asked.
     pub fn collect_max(&self) -> Duration {
-        self.cycle_max() + AGAIN
+        io_time_max(self.drives.len())
     }
 
     /// Sends what drive `i` answers with feedback. `stamp`: no later than now.
@@ -291,7 +296,7 @@ impl<P: CanPort> Bus<P> {
         let deadline = self
             .asked_at
             .take()
-            .map_or(now, |at| at + self.cycle_max())
+            .map_or(now, |at| at + cycle_max(self.drives.len()))
             .max(now);
         let stamp = self.stamp;
         self.drain()?;

@@ -4,6 +4,7 @@
 
 use super::wire::Ranges;
 use serde::{Deserialize, Serialize};
+use visuomotor_runtime::clock::Duration;
 use visuomotor_runtime::kinematics::JointLimit;
 use visuomotor_runtime::kinematics::gravity::UPRIGHT_M_PER_S2;
 
@@ -16,7 +17,8 @@ const END_RAD: f64 = 0.1;
 pub struct CanConfig {
     /// As `ip link` names it.
     pub interface: String,
-    /// After which silence each drive takes its own power away, ms: 10 to 500, and at least four control periods.
+    /// After which silence each drive takes its own power away, ms: 10 to 500, and at least four control periods and the longest
+    /// I/O of a tick.
     pub watchdog_ms: u32,
     /// Gravity in the frame of the arm's base; another one for an arm on a wall or under a ceiling.
     #[serde(default = "upright")]
@@ -128,6 +130,11 @@ impl CanConfig {
     pub fn master_ids(&self) -> Vec<u16> {
         let joints = self.joint.iter().map(|joint| joint.master_id);
         joints.chain([self.gripper.master_id]).collect()
+    }
+
+    /// What such an arm will say that a tick's reading and writing takes at most.
+    pub fn io_time_max(&self) -> Duration {
+        super::bus::io_time_max(self.joint.len() + 1)
     }
 
     /// The first thing that cannot be, in words.

@@ -284,7 +284,8 @@ fn a_replay_keeps_the_promises_of_a_camera() {
             now,
             stills: 9,
         };
-        let seen = check(&mut bench, 100, &mut rng, &format!("waiting, seed {seed}"));
+        let seen = check(&mut bench, 100, &mut rng);
+        let seen = seen.map_err(|what| format!("seed {seed}: {what}")).unwrap();
         assert!(seen.frames > 100 && seen.errors <= 2, "{seen:?}");
     }
 }

@@ -151,42 +151,54 @@ fn read_frame(protocol: Protocol, servos: &[Servo], len: u8) -> Frame {
     protocol.group_read(len, items)
 }
 
+/// Joints base to tip, then the gripper.
+fn servos(calibration: &Calibration) -> Vec<Servo> {
+    let of_joint = |joint: &JointCalibration| Servo {
+        id: joint.id,
+        name: joint.name.clone(),
+        model: joint.model,
+        joint: Joint::Arm(joint.clone()),
+        last: None,
+    };
+    let gripper = &calibration.gripper;
+    let of_gripper = Servo {
+        id: gripper.id,
+        name: gripper.name.clone(),
+        model: gripper.model,
+        joint: Joint::Gripper(gripper.clone()),
+        last: None,
+    };
+    let joints = calibration.joints.iter().map(of_joint);
+    joints.chain([of_gripper]).collect()
+}
+
+fn adapter_latency(config: &ServoBusConfig) -> Duration {
+    Duration::from_ticks((config.adapter_latency_ms * 1e6) as u64)
+}
+
+fn read_window(config: &ServoBusConfig, servos: &[Servo]) -> Duration {
+    let bytes = bytes_of_a_tick(config.protocol, servos);
+    let answering = ANSWERING_MAX * servos.len() as u32;
+    line_time(bytes, config.baud) + answering + adapter_latency(config)
+}
+
+/// What such an arm will say that a tick's reading and writing takes at most.
+pub fn io_time_max(config: &ServoBusConfig, calibration: &Calibration) -> Duration {
+    read_window(config, &servos(calibration))
+}
+
 impl<P: SerialPort> Bus<P> {
     pub fn new(port: P, config: &ServoBusConfig, calibration: &Calibration) -> Self {
-        let of_joint = |joint: &JointCalibration| Servo {
-            id: joint.id,
-            name: joint.name.clone(),
-            model: joint.model,
-            joint: Joint::Arm(joint.clone()),
-            last: None,
-        };
-        let gripper = &calibration.gripper;
-        let of_gripper = Servo {
-            id: gripper.id,
-            name: gripper.name.clone(),
-            model: gripper.model,
-            joint: Joint::Gripper(gripper.clone()),
-            last: None,
-        };
-        let servos: Vec<Servo> = calibration
-            .joints
-            .iter()
-            .map(of_joint)
-            .chain([of_gripper])
-            .collect();
-        let adapter_latency = Duration::from_ticks((config.adapter_latency_ms * 1e6) as u64);
-        let bytes = bytes_of_a_tick(config.protocol, &servos);
-        let read_window =
-            line_time(bytes, config.baud) + ANSWERING_MAX * servos.len() as u32 + adapter_latency;
+        let servos = servos(calibration);
         Self {
             port,
             protocol: config.protocol,
             parser: Parser::of_answers(config.protocol, 40),
             requests: Requests::new(servos.len()),
+            read_window: read_window(config, &servos),
             servos,
-            read_window,
             baud: config.baud,
-            adapter_latency,
+            adapter_latency: adapter_latency(config),
             late_until: None,
         }
     }

@@ -103,6 +103,9 @@ fn model<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<&'static M
 #[error("{0}")]
 pub struct CalibrationError(pub String);
 
+/// Above it both protocols have addresses of all servos together.
+const ID_MAX: u8 = 252;
+
 /// A joint, or a gripper, that says what is the matter with it.
 fn ensure(name: &str, holds: bool, what: impl FnOnce() -> String) -> Result<(), CalibrationError> {
     if holds {
@@ -134,6 +137,13 @@ impl Calibration {
             .chain([self.gripper.id]);
         let mut ids: Vec<u8> = ids.collect();
         ids.sort_unstable();
+        let beyond = ids.iter().find(|&&id| id > ID_MAX);
+        ensure("calibration", beyond.is_none(), || {
+            format!(
+                "the id {} is no servo's: they go to {ID_MAX}",
+                beyond.unwrap_or(&0)
+            )
+        })?;
         let twice = ids.windows(2).find(|pair| pair[0] == pair[1]);
         ensure("calibration", twice.is_none(), || {
             format!("two servos have the id {twice:?}")
@@ -321,6 +331,7 @@ mod tests {
     fn what_cannot_be_is_refused_with_the_name_of_the_joint() {
         for (from, to, says) in [
             ("id = 2", "id = 1", "two servos"),
+            ("id = 2", "id = 254", "id 254"),
             ("direction = 1", "direction = 2", "direction is 1 or -1"),
             ("\"sts3215\"", "\"sts9\"", "no table of a model"),
             ("range_ticks = [", "range_ticks = [-", "seam"),

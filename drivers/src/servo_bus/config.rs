@@ -21,8 +21,8 @@ pub struct ServoBusConfig {
     /// driver has it; 16 ms is an FTDI adapter without it.
     #[serde(default = "adapter_latency_ms")]
     pub adapter_latency_ms: f64,
-    /// Dynamixel: after so long a silence the servos stop by themselves. In steps of 20 ms, at most 2540. Feetech servos have no
-    /// such thing: there it must be left out.
+    /// Dynamixel: after so long a silence the servos stop by themselves. In steps of 20 ms; four control periods and the longest
+    /// I/O of a tick at least, 500 at most. Feetech servos have no such thing: there it must be left out.
     pub watchdog_ms: Option<u32>,
     /// The most that a joint's servo may push with, as a share of its stall torque, in (0, 1].
     #[serde(default = "torque_limit")]
@@ -100,13 +100,32 @@ fn gripper_speed_max() -> f64 {
 const WATCHDOG_UNIT_MS: u32 = 20;
 
 impl ServoBusConfig {
+    /// As a launch file that says no more than this.
+    pub fn new(protocol: Protocol, port: &str, calibration: &str) -> Self {
+        Self {
+            protocol,
+            port: port.to_owned(),
+            baud: baud(),
+            calibration: calibration.to_owned(),
+            adapter_latency_ms: adapter_latency_ms(),
+            watchdog_ms: None,
+            torque_limit: torque_limit(),
+            gripper_torque_limit: gripper_torque_limit(),
+            gripper_hold: gripper_hold(),
+            speed_max_rad_per_s: speed_max(),
+            gripper_speed_max_rad_per_s: gripper_speed_max(),
+            stall: StallConfig::default(),
+            release_at_start: false,
+        }
+    }
+
     /// The watchdog register's value; `None` where there is none.
     pub(super) fn watchdog_units(&self) -> Option<i32> {
         self.watchdog_ms.map(|ms| (ms / WATCHDOG_UNIT_MS) as i32)
     }
 
     /// What is wrong with it, and which key it is.
-    pub(super) fn problem(&self) -> Option<String> {
+    pub fn problem(&self) -> Option<String> {
         let shares = [
             ("torque_limit", self.torque_limit),
             ("gripper_torque_limit", self.gripper_torque_limit),
@@ -145,10 +164,10 @@ impl ServoBusConfig {
                     .to_owned(),
             ),
             (Protocol::Dynamixel, Some(ms))
-                if !(20..=2540).contains(&ms) || ms % WATCHDOG_UNIT_MS != 0 =>
+                if !(20..=500).contains(&ms) || ms % WATCHDOG_UNIT_MS != 0 =>
             {
                 Some(format!(
-                    "watchdog_ms = {ms} is not a multiple of 20 up to 2540"
+                    "watchdog_ms = {ms} is not a multiple of 20 up to 500"
                 ))
             }
             _ => None,

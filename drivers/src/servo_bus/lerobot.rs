@@ -16,10 +16,9 @@ use std::collections::BTreeMap;
 /// What LeRobot's file does not say.
 #[derive(Clone, Debug)]
 pub struct Unsaid<'a> {
-    pub model: &'static Model,
-    /// The joints' names base to tip: JSON has no order.
-    pub joints: &'a [&'a str],
-    pub gripper: &'a str,
+    /// Each joint's name, base to tip, and its servo's model: JSON has no order.
+    pub joints: &'a [(&'a str, &'static Model)],
+    pub gripper: (&'a str, &'static Model),
     /// Between the pads at `range_min`, and at `range_max`.
     pub aperture_m: [f64; 2],
 }
@@ -40,15 +39,20 @@ pub fn import_lerobot(text: &str, unsaid: &Unsaid) -> Result<Calibration, Calibr
     let motors: Result<BTreeMap<String, Motor>, _> = serde_json::from_str(text);
     let mut motors = motors
         .map_err(|error| CalibrationError(format!("not a calibration of LeRobot's: {error}")))?;
+    let known = motors.keys().cloned().collect::<Vec<_>>().join(", ");
     let mut take = |name: &str| {
-        let motor = motors.remove(name);
-        motor.ok_or_else(|| CalibrationError(format!("the file has no servo {name:?}")))
+        let missing = || {
+            CalibrationError(format!(
+                "the file has no servo {name:?}, or it is named twice; its servos are {known}"
+            ))
+        };
+        motors.remove(name).ok_or_else(missing)
     };
     let mut joints = Vec::new();
-    for &name in unsaid.joints {
-        joints.push(joint(name, &take(name)?, unsaid.model)?);
+    for &(name, model) in unsaid.joints {
+        joints.push(joint(name, &take(name)?, model)?);
     }
-    let gripper = gripper(&take(unsaid.gripper)?, unsaid);
+    let gripper = gripper(&take(unsaid.gripper.0)?, unsaid);
     if let Some(name) = motors.keys().next() {
         return Err(CalibrationError(format!(
             "servo {name:?} is in the file and not among the joints"
@@ -87,9 +91,9 @@ fn joint(
 fn gripper(motor: &Motor, unsaid: &Unsaid) -> GripperCalibration {
     let [low, high] = unsaid.aperture_m;
     GripperCalibration {
-        name: unsaid.gripper.to_owned(),
+        name: unsaid.gripper.0.to_owned(),
         id: motor.id,
-        model: unsaid.model,
+        model: unsaid.gripper.1,
         homing_offset_ticks: motor.homing_offset,
         aperture: vec![(motor.range_min, low), (motor.range_max, high)],
     }
@@ -139,18 +143,19 @@ mod tests {
         "gripper": {"id": 6, "drive_mode": 0, "homing_offset": 1407, "range_min": 2031, "range_max": 3476}
     }"#;
 
-    fn unsaid() -> Unsaid<'static> {
-        Unsaid {
-            model: Model::named("sts3215").unwrap(),
-            joints: &["shoulder_pan", "wrist_roll"],
-            gripper: "gripper",
+    fn import(text: &str) -> Result<Calibration, CalibrationError> {
+        let [pan_and_jaw, roll] = ["sts3215", "sts3250"].map(|name| Model::named(name).unwrap());
+        let unsaid = Unsaid {
+            joints: &[("shoulder_pan", pan_and_jaw), ("wrist_roll", roll)],
+            gripper: ("gripper", pan_and_jaw),
             aperture_m: [0.0, 0.1],
-        }
+        };
+        import_lerobot(text, &unsaid)
     }
 
     #[test]
     fn degrees_are_lerobots_and_the_file_comes_back() {
-        let calibration = import_lerobot(FILE, &unsaid()).unwrap();
+        let calibration = import(FILE).unwrap();
         let pan = &calibration.joints[0];
         // LeRobot: (val - mid) * 360 / 4095; its turn has a tick less than the encoder.
         for ticks in [758, 2025, 3292] {
@@ -162,6 +167,7 @@ mod tests {
         }
         assert_eq!(pan.homing_offset_ticks, -1470);
         assert_eq!(calibration.joints[1].direction, Direction::Reverse);
+        assert_eq!(calibration.joints[1].model.name, "sts3250");
         assert_eq!(calibration.gripper.aperture_m(3476), 0.1);
         assert_eq!(
             Calibration::parse(&calibration.to_toml()).unwrap(),
@@ -182,8 +188,10 @@ mod tests {
             ("\"drive_mode\": 1", "\"drive_mode\": 4", "drive_mode 4"),
             ("range_min\": 0", "range_min\": 4095", "empty"),
             ("\"id\"", "\"name\"", "unknown field"),
+            ("\"id\": 5", "\"id\": 254", "id 254"),
+            ("\"id\": 5", "\"id\": 6", "two servos"),
         ] {
-            let error = import_lerobot(&FILE.replacen(from, to, 1), &unsaid()).unwrap_err();
+            let error = import(&FILE.replacen(from, to, 1)).unwrap_err();
             assert!(error.0.contains(says), "{from}: {error}");
         }
     }

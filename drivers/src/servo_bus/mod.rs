@@ -24,6 +24,7 @@ pub mod tables;
 pub mod wire;
 
 pub use arm::{ServoArm, ServoBus};
+pub use bus::io_time_max;
 pub(crate) use bus::line_time;
 pub use calibration::Calibration;
 pub use config::{ServoBusConfig, StallConfig};

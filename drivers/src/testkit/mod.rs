@@ -1,5 +1,5 @@
-//! What devices are tested with: faults on schedule behind the same traits, emulated devices, and the suite that all drivers
-//! pass.
+//! What devices are tested with: faults on schedule behind the same traits, emulated devices, the suite that all drivers
+//! pass, and their figures.
 //!
 //! Responsible for misbehaving on schedule, the same way for the same seed. Not responsible for choosing the schedule.
 
@@ -7,6 +7,7 @@ mod arm;
 mod camera;
 pub mod conformance;
 pub mod emulate;
+pub mod figures;
 mod serial_port;
 
 pub use arm::{ArmFault, FaultyArm};

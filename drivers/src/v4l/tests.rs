@@ -2,124 +2,22 @@
 
 use super::*;
 use crate::picture::PixelFormat;
-use crate::testkit::conformance::camera::{CameraBench, Seen, check};
-use crate::testkit::emulate::camera::{EmulatedCamera, EmulatedPort, Fault, Plan, Truth};
-use rand::SeedableRng;
-use rand_xoshiro::Xoshiro256PlusPlus;
-use visuomotor_runtime::camera::{Camera, CameraError, Frame, Image};
-use visuomotor_runtime::clock::{Duration, Instant};
+use crate::testkit::conformance::v4l::{V4lBench, config, counted, schedule};
+use crate::testkit::emulate::camera::{Fault, Plan, Truth};
+use visuomotor_runtime::camera::{Camera, CameraError, Frame};
+use visuomotor_runtime::clock::Duration;
 
-struct Bench {
-    device: EmulatedCamera,
-    camera: V4lCamera<EmulatedPort>,
-    plan: Plan,
-}
-
-fn config(plan: &Plan) -> V4lConfig {
-    let rate_hz = 1e9 / plan.period.as_ticks() as f64;
-    V4lConfig {
-        output_px: Some([16, 12]),
-        ..V4lConfig::new("/dev/video0", plan.size_px, rate_hz)
-    }
-}
-
-fn bench_of(plan: Plan, config: &V4lConfig) -> Bench {
-    let device = EmulatedCamera::new(plan.clone());
-    let (port, stream) = device.plug_in();
-    let camera = V4lCamera::over(port, stream, config).unwrap();
-    Bench {
-        device,
-        camera,
-        plan,
-    }
-}
-
-fn bench(plan: Plan) -> Bench {
+fn bench(plan: Plan) -> V4lBench {
     let config = config(&plan);
-    bench_of(plan, &config)
-}
-
-impl CameraBench for Bench {
-    type Camera = V4lCamera<EmulatedPort>;
-
-    fn camera(&mut self) -> &mut V4lCamera<EmulatedPort> {
-        &mut self.camera
-    }
-
-    fn now(&self) -> Instant {
-        self.device.now()
-    }
-
-    fn pass(&mut self, time: Duration) {
-        self.device.pass(time);
-    }
-
-    fn timeout(&self) -> Duration {
-        self.camera.timeout()
-    }
-
-    fn period(&self) -> Duration {
-        self.plan.period
-    }
-
-    fn truth(&self, image: &Image) -> Option<(Instant, u64)> {
-        self.device.taken(image)
-    }
-
-    fn calm_down(&mut self) {
-        self.device.calm_down();
-    }
-
-    /// Two openings that are under way or fail, with the longest wait before each.
-    fn recovers_within(&self) -> Duration {
-        (self.plan.opening_max + Duration::from_secs(2)) * 2 + Duration::from_secs(1)
-    }
-}
-
-/// Every buffer of the driver's is accounted for, and everything that was injected and can be seen is counted.
-fn assert_counted(counters: &Counters, truth: &Truth, what: &str) {
-    let Counters {
-        frames,
-        skipped,
-        error_frames,
-        corrupt,
-        ..
-    } = *counters;
-    assert_eq!(
-        frames + skipped + error_frames + corrupt,
-        truth.dequeued,
-        "{what}: {counters:?} {truth:?}"
-    );
-    assert_eq!(counters.dropped_by_driver, truth.lost, "{what}: drops");
-    assert_eq!(error_frames, truth.damaged, "{what}: error frames");
-    // A broken JPEG that was skipped was never decoded.
-    let broken = truth.short..=truth.short + truth.corrupt;
-    assert!(broken.contains(&corrupt), "{what}: {counters:?} {truth:?}");
-    if skipped == 0 {
-        assert_eq!(corrupt, truth.short + truth.corrupt, "{what}: corrupt");
-    }
-    assert!(counters.restamped <= truth.wrong_stamps, "{what}: stamps");
-    assert_eq!(counters.failures, truth.failures, "{what}: failures");
-    assert_eq!(counters.disconnects, truth.gone, "{what}: disconnects");
-    assert_eq!(counters.reopened + 1, truth.streams, "{what}: streams");
-}
-
-fn schedule(seed: u64) -> (Seen, Counters, Truth) {
-    let what = format!("seed {seed}");
-    let mut bench = bench(Plan::of_seed(seed));
-    let mut rng = Xoshiro256PlusPlus::seed_from_u64(!seed);
-    let seen = check(&mut bench, 80, &mut rng, &what);
-    let (counters, truth) = (bench.camera.counters(), bench.device.truth());
-    assert_eq!(seen.frames, counters.frames, "{what}");
-    assert_counted(&counters, &truth, &what);
-    (seen, counters, truth)
+    V4lBench::new(plan, &config).unwrap()
 }
 
 fn schedules(seeds: u64) {
     let mut sum = Truth::default();
     let (mut frames, mut errors, mut stalls, mut restamped, mut skipped) = (0, 0, 0, 0, 0);
     for seed in 0..seeds {
-        let (seen, counters, truth) = schedule(seed);
+        let lived = schedule(seed).map_err(|what| format!("seed {seed}: {what}"));
+        let (seen, counters, truth) = lived.unwrap();
         frames += seen.frames;
         errors += seen.errors;
         stalls += counters.stalls;
@@ -184,7 +82,7 @@ fn drops_injected_are_drops_counted() {
     }
     let (counters, truth) = (bench.camera.counters(), bench.device.truth());
     assert!(truth.lost > 50 && truth.damaged > 50, "{truth:?}");
-    assert_counted(&counters, &truth, "drops");
+    counted(&counters, &truth).unwrap();
     // Nothing else went wrong, so the numbers tell the same.
     let lost_or_damaged = frame.sequence - counters.frames;
     assert_eq!(lost_or_damaged, truth.lost + truth.damaged);
@@ -276,7 +174,7 @@ fn a_latency_from_the_launch_file_is_subtracted() {
             latency_ms,
             ..config(&plan)
         };
-        let mut bench = bench_of(plan.clone(), &config);
+        let mut bench = V4lBench::new(plan.clone(), &config).unwrap();
         let mut frame = Frame::default();
         bench
             .camera

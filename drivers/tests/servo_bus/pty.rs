@@ -1,7 +1,6 @@
 //! The real line and the real driver, over a pseudo terminal with emulated servos behind it. Nothing here is judged by how long it
 //! takes: a machine that is busy elsewhere makes readings fail, and then another one is made.
 
-use super::bench::{Feetech, Kind, N, config};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -9,6 +8,7 @@ use std::thread::JoinHandle;
 use visuomotor_drivers::port::{PortError, SerialPort};
 use visuomotor_drivers::servo_bus::{Calibration, SerialLine, ServoBus, ServoBusConfig};
 use visuomotor_drivers::testkit::conformance::Commands;
+use visuomotor_drivers::testkit::conformance::servo::{Feetech, Kind, N, config};
 use visuomotor_drivers::testkit::emulate::Inertias;
 use visuomotor_drivers::testkit::emulate::servo::{SerialServer, ServoDevice};
 use visuomotor_runtime::arm::{Arm, Connected, Fingers};

@@ -26,6 +26,8 @@ pub enum BenchCommand {
     Kill(BenchKillArgs),
     /// How much longer than necessary a motion takes through the safety filter, and whether an arm at a limit chatters.
     Reach(BenchReachArgs),
+    /// The drivers of physical arms and cameras on emulated lines: rate, I/O time, bus load, losses, watchdogs, random faults.
+    Drivers(BenchDriversArgs),
     /// Precision and recall of `lint` on defects that are planted into sound recordings.
     Lint(super::BenchLintArgs),
 }
@@ -47,6 +49,41 @@ pub struct BenchReachArgs {
     /// Random motions.
     #[arg(long, value_name = "N", default_value_t = 500, value_parser = episodes())]
     pub motions: u32,
+    #[arg(long, value_name = "S", default_value_t = 1, value_parser = seed())]
+    pub seed: u64,
+    /// Write the figures as JSON; `-` is standard output, and then nothing else is printed there.
+    #[arg(long, value_name = "FILE")]
+    pub json: Option<PathBuf>,
+}
+
+const BENCH_DRIVERS_EXAMPLES: &str = "\
+Examples:
+  visuomotor bench drivers
+  visuomotor bench drivers --schedules 10000 --json -
+      The figure of a release.
+  visuomotor bench drivers --schedules 1 --seed 4711
+      What schedule 4711 brings out, once more.
+
+The very drivers, with an emulated line and emulated devices in virtual time, exact to the byte or the bit: the figures are
+the same on every machine. A schedule is up to five faults of the line at any time (late, lost, damaged, doubled, cut,
+unplugged, babble; for cameras up to five kinds) while an arm moves, stops and starts again; a violation is a broken promise:
+an age under-estimated, a call that takes too long, a stop that gives power, no recovery.
+
+JSON: seed, schedules, drivers [{driver, figures, shortfalls (in words), violations [{seed, what, replay (a command)}]}].
+figures of an arm: period_ms, cycles_per_s, io_ms_max (measured), io_time_max_ms (promised), bits_per_tick, line_load (0 to
+1), lost_answer {tried, readings_lost_max, age_steps_max, settled_after_ticks_max}, silence {watchdog_ms, all_go_on_ms,
+all_stopped_ms} or null where drives have no watchdog; of a camera: rate_hz, frames_per_s, age_ms_max, capture_ms_max,
+timeout_ms, lost_frame_age_steps_max, lost, lost_counted.
+
+Exit code 1 when there is a violation, or a driver is slower than its loop (100 Hz serial, 250 Hz CAN), takes longer than it
+promises, loses more than a reading and a step of age by a lost answer, or a watchdog does not keep its time within 2 ms.";
+
+#[derive(Debug, Args)]
+#[command(after_help = BENCH_DRIVERS_EXAMPLES)]
+pub struct BenchDriversArgs {
+    /// Schedules of faults for each driver, from the seed on.
+    #[arg(long, value_name = "N", default_value_t = 200, value_parser = episodes())]
+    pub schedules: u32,
     #[arg(long, value_name = "S", default_value_t = 1, value_parser = seed())]
     pub seed: u64,
     /// Write the figures as JSON; `-` is standard output, and then nothing else is printed there.
@@ -237,7 +274,8 @@ pub struct BenchKillArgs {
 
 /// For the test that every documented line can be typed.
 #[cfg(test)]
-pub const EXAMPLES: [&str; 6] = [
+pub const EXAMPLES: [&str; 7] = [
+    BENCH_DRIVERS_EXAMPLES,
     BENCH_REACH_EXAMPLES,
     BENCH_TICK_EXAMPLES,
     BENCH_REALTIME_EXAMPLES,

@@ -17,6 +17,8 @@ pub enum ExportCommand {
 pub enum ImportCommand {
     /// Episodes out of a LeRobot data set, version 3.0: one file for each of its episodes.
     Lerobot(ImportLerobotArgs),
+    /// A servo arm's calibration out of LeRobot's.
+    Calibration(super::ImportCalibrationArgs),
 }
 
 pub const EXPORT_LEROBOT_EXAMPLES: &str = "\

@@ -6,7 +6,7 @@ use super::seed;
 use clap::Args;
 use std::path::PathBuf;
 
-const EXAMPLES: &str = "\
+pub const EXAMPLES: &str = "\
 Examples:
   visuomotor emulate so101 --pty /tmp/so101
       Six Feetech servos on a pseudo terminal; let [arm.servo_bus] port name it, and everything that speaks to a real

@@ -7,9 +7,10 @@ use serde::Deserialize;
 use std::path::Path;
 use visuomotor_drivers::can::CanConfig;
 use visuomotor_drivers::replay_camera::ReplayConfig;
-use visuomotor_drivers::servo_bus::{Calibration, ServoBusConfig};
+use visuomotor_drivers::servo_bus::{self, Calibration, ServoBusConfig};
 use visuomotor_drivers::v4l::V4lConfig;
 use visuomotor_policies::manifest::CameraMount;
+use visuomotor_runtime::clock::Duration;
 
 /// `[arm.servo_bus]` or `[arm.can]`.
 #[derive(Clone, Debug, Deserialize)]
@@ -26,28 +27,124 @@ pub enum ArmConfig {
     Can(CanConfig),
 }
 
+/// So many control periods may pass before drives hear the next command, and nothing be wrong: two lost in a row, and a loop
+/// that was late.
+const SILENT_PERIODS: f64 = 4.0;
+/// Until its drives stop, an arm whose program has died goes on pressing. ISO/TS 15066 takes contact for longer than half a
+/// second for clamping (quasi-static), with half the force that a short one may have.
+const WATCHDOG_MS_MAX: f64 = 500.0;
+/// One reading is no stall, and a servo that pushes burns.
+const STALL_PERIODS: f64 = 2.0;
+const STALL_MS_MAX: f64 = 5000.0;
+
 impl ArmTable {
-    /// Reads what the table refers to.
+    /// Reads what the table refers to, and compares it with the control loop.
     ///
     /// # Errors
-    /// When a calibration is missing, is none, or is another arm's.
-    pub(super) fn complete(self, source: &Source, joints: usize) -> Result<ArmConfig, InputError> {
-        let config = match self {
-            Self::Can(config) => return Ok(ArmConfig::Can(config)),
-            Self::ServoBus(config) => config,
-        };
-        const KEY: &str = "arm.servo_bus.calibration";
-        let directory = source.path.parent().unwrap_or(Path::new(""));
-        let file = Source::read(&directory.join(&config.calibration))
-            .map_err(|error| source.error_in(KEY, error))?;
-        let calibration =
-            Calibration::parse(&file.text).map_err(|error| InputError::file(&file.path, error))?;
-        let found = calibration.joints.len();
-        if found != joints {
-            let problem = format!("it has {found} joints, and the arm has {joints}");
-            return Err(source.error_in(KEY, problem));
+    /// When a calibration is missing, is none, or is another arm's; when a tick has no time for the line; when drives would stop
+    /// in normal operation, or too late.
+    pub(super) fn complete(
+        self,
+        source: &Source,
+        joints: usize,
+        period: Duration,
+    ) -> Result<ArmConfig, InputError> {
+        match self {
+            Self::Can(config) => {
+                let line = Line::new(source, config.io_time_max(), period)?;
+                line.check_watchdog("arm.can.watchdog_ms", config.watchdog_ms)?;
+                Ok(ArmConfig::Can(config))
+            }
+            Self::ServoBus(config) => {
+                if let Some(problem) = config.problem() {
+                    return Err(source.error_in("arm.servo_bus", problem));
+                }
+                let calibration = calibration(source, &config, joints)?;
+                let io = servo_bus::io_time_max(&config, &calibration);
+                let line = Line::new(source, io, period)?;
+                if let Some(watchdog_ms) = config.watchdog_ms {
+                    line.check_watchdog("arm.servo_bus.watchdog_ms", watchdog_ms)?;
+                }
+                line.check_stall(config.stall.time_ms)?;
+                Ok(ArmConfig::ServoBus(config, calibration))
+            }
         }
-        Ok(ArmConfig::ServoBus(config, calibration))
+    }
+}
+
+fn calibration(
+    source: &Source,
+    config: &ServoBusConfig,
+    joints: usize,
+) -> Result<Calibration, InputError> {
+    const KEY: &str = "arm.servo_bus.calibration";
+    let directory = source.path.parent().unwrap_or(Path::new(""));
+    let file = Source::read(&directory.join(&config.calibration))
+        .map_err(|error| source.error_in(KEY, error))?;
+    let calibration =
+        Calibration::parse(&file.text).map_err(|error| InputError::file(&file.path, error))?;
+    let found = calibration.joints.len();
+    if found != joints {
+        let problem = format!("it has {found} joints, and the arm has {joints}");
+        return Err(source.error_in(KEY, problem));
+    }
+    Ok(calibration)
+}
+
+/// What the control loop and the line to the arm ask of each other.
+struct Line<'a> {
+    source: &'a Source,
+    io_ms: f64,
+    period_ms: f64,
+}
+
+impl<'a> Line<'a> {
+    /// # Errors
+    /// When a tick may have no time left after reading and writing.
+    fn new(source: &'a Source, io: Duration, period: Duration) -> Result<Self, InputError> {
+        let [io_ms, period_ms] = [io, period].map(|time| time.as_ticks() as f64 * 1e-6);
+        if io < period {
+            return Ok(Self {
+                source,
+                io_ms,
+                period_ms,
+            });
+        }
+        let problem = format!(
+            "a tick of {period_ms:.1} ms has no time for the arm, whose line may take {io_ms:.1} ms; lower it"
+        );
+        Err(source.error_in("control.rate_hz", problem))
+    }
+
+    fn check_watchdog(&self, key: &str, watchdog_ms: u32) -> Result<(), InputError> {
+        let (io_ms, period_ms) = (self.io_ms, self.period_ms);
+        let least = (SILENT_PERIODS * period_ms + io_ms).ceil();
+        let problem = if f64::from(watchdog_ms) < least {
+            format!(
+                "{watchdog_ms} ms is less than {SILENT_PERIODS} control periods of {period_ms:.1} ms and {io_ms:.1} ms on the \
+                 line: drives would stop though two commands were lost at most; set it to {least} or more, or raise \
+                 control.rate_hz"
+            )
+        } else if f64::from(watchdog_ms) > WATCHDOG_MS_MAX {
+            format!(
+                "{watchdog_ms} ms is too long: so long an arm whose program has died goes on pressing, and after \
+                 {WATCHDOG_MS_MAX} ms whoever is in its way counts as clamped; set it between {least} and {WATCHDOG_MS_MAX}"
+            )
+        } else {
+            return Ok(());
+        };
+        Err(self.source.error_in(key, problem))
+    }
+
+    fn check_stall(&self, time_ms: u32) -> Result<(), InputError> {
+        let least = (STALL_PERIODS * self.period_ms).ceil();
+        if (least..=STALL_MS_MAX).contains(&f64::from(time_ms)) {
+            return Ok(());
+        }
+        let problem = format!(
+            "{time_ms} ms is outside {least} to {STALL_MS_MAX}: one reading is no stall, and a servo that pushes burns"
+        );
+        Err(self.source.error_in("arm.servo_bus.stall.time_ms", problem))
     }
 }
 

@@ -133,14 +133,11 @@ pub fn parts<const N: usize>(
 }
 
 /// Finds the arm; it gets no power.
-///
-/// # Errors
-/// Also when a tick has no time for it.
 pub fn connect<const N: usize>(
     launch: &Launch<N>,
     config: &ArmConfig,
 ) -> Result<ConnectedArm<N>, WiringError> {
-    let arm = match config {
+    Ok(match config {
         ArmConfig::ServoBus(config, calibration) => {
             let port = SerialLine::open(&config.port, config.baud)?;
             let arm = ServoBus::connect(port, config, calibration)?;
@@ -151,27 +148,7 @@ pub fn connect<const N: usize>(
             let arm = CanArm::connect(port, config, super::gravity(launch, config)?)?;
             ConnectedArm::Can(Box::new(arm))
         }
-    };
-    check_io_time(launch, &arm)?;
-    Ok(arm)
-}
-
-/// # Errors
-/// When a tick may have no time left after reading and writing.
-fn check_io_time<const N: usize>(
-    launch: &Launch<N>,
-    arm: &ConnectedArm<N>,
-) -> Result<(), WiringError> {
-    let (io, period) = (arm.io_time_max(), launch.control_period());
-    if io < period {
-        return Ok(());
-    }
-    let problem = format!(
-        "a tick of {:.1} ms has no time for the arm, whose line may take {:.1} ms; lower it",
-        period.as_ticks() as f64 * 1e-6,
-        io.as_ticks() as f64 * 1e-6
-    );
-    Err(launch.source.error_in("control.rate_hz", problem).into())
+    })
 }
 
 fn seat(config: &CameraConfig) -> CameraSeat {

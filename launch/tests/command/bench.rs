@@ -81,6 +81,44 @@ fn a_tick_allocates_nothing_and_is_timed() {
     }
 }
 
+#[test]
+fn drivers_keep_what_is_asked_of_every_one_and_their_schedules_are_counted() {
+    let output = run("bench drivers --schedules 20 --seed 5 --json -", &[]);
+    let found: Value = serde_json::from_slice(&output.stdout).expect("JSON and nothing else");
+    assert_eq!(output.status.code(), Some(0), "{found}");
+    assert_eq!(
+        (&found["schedules"], &found["seed"]),
+        (&20.into(), &5.into())
+    );
+    let drivers = found["drivers"].as_array().expect("a list");
+    let names: Vec<_> = drivers.iter().map(|driver| &driver["driver"]).collect();
+    assert_eq!(
+        names,
+        [
+            "feetech_so101",
+            "dynamixel_koch",
+            "can_8_drives",
+            "v4l_camera"
+        ]
+    );
+    for driver in drivers {
+        for nothing in ["shortfalls", "violations"] {
+            assert_eq!(driver[nothing], Value::Array(Vec::new()), "{driver}");
+        }
+    }
+    let number = |driver: usize, path: &str| drivers[driver].pointer(path).and_then(Value::as_f64);
+    for (serial, watchdog_ms) in [(0, None), (1, Some(100.0))] {
+        assert!(
+            number(serial, "/figures/cycles_per_s") >= Some(100.0),
+            "{found}"
+        );
+        assert_eq!(number(serial, "/figures/silence/watchdog_ms"), watchdog_ms);
+    }
+    let load = number(2, "/figures/line_load").expect("a share");
+    assert!((0.4..0.55).contains(&load), "{found}");
+    assert!(number(3, "/figures/lost") > Some(5.0), "{found}");
+}
+
 /// What must be nothing on a control thread, whatever the machine does.
 #[cfg(feature = "sim")]
 #[test]

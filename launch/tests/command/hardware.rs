@@ -224,3 +224,141 @@ fn servos_hold_after_a_kill_and_the_next_start_is_refused_until_they_may_be_let_
     // It moves, and its policy knows too little to go on.
     assert_eq!(code, Some(1), "{said}");
 }
+
+/// A launch file of a physical arm that names its files from anywhere.
+fn template(name: &str) -> String {
+    let text = std::fs::read_to_string(robot(name)).expect("shipped");
+    let robots = repository().join("launch/robots");
+    let urdf = format!("{name}.urdf");
+    changed(
+        &text,
+        &format!("{urdf:?}"),
+        &format!("{:?}", robots.join(&urdf)),
+    )
+}
+
+#[test]
+fn drives_that_would_stop_in_normal_operation_or_too_late_are_refused_at_their_line() {
+    let scratch = Scratch::new("watchdogs");
+    let can = template("can_arm");
+    let calibration = scratch.path("calibration.toml");
+    let so101 = changed(
+        &template("so101"),
+        "\"so101_calibration.toml\"",
+        &format!("{calibration:?}"),
+    );
+    let shipped = repository().join("launch/robots/so101_calibration.toml");
+    let feetech = std::fs::read_to_string(shipped).expect("shipped");
+    let koch = changed(
+        &so101,
+        "protocol = \"feetech\"",
+        "protocol = \"dynamixel\"\nwatchdog_ms = 100",
+    );
+    let dynamixel = feetech.replace("sts3215", "xl330-m288");
+    // Four periods of 4 ms and 3.6 ms of I/O; four of 10 ms and some 7 ms.
+    for (text, servos, from, to, says) in [
+        (
+            &can,
+            &feetech,
+            "watchdog_ms = 50",
+            "watchdog_ms = 19",
+            &["arm.can.watchdog_ms", "20 or more", "control.rate_hz"][..],
+        ),
+        (
+            &can,
+            &feetech,
+            "rate_hz = 250.0",
+            "rate_hz = 100.0\n# watchdog_ms",
+            &[],
+        ),
+        (
+            &can,
+            &feetech,
+            "watchdog_ms = 50",
+            "watchdog_ms = 501",
+            &["arm.can.watchdog_ms", "clamped", "between 20 and 500"],
+        ),
+        (&can, &feetech, "watchdog_ms = 50", "watchdog_ms = 20", &[]),
+        (
+            &can,
+            &feetech,
+            "rate_hz = 250.0",
+            "rate_hz = 300.0",
+            &["control.rate_hz", "has no time"],
+        ),
+        (
+            &so101,
+            &feetech,
+            "protocol = \"feetech\"",
+            "protocol = \"feetech\"\nwatchdog_ms = 100",
+            &["Feetech servos have no watchdog"],
+        ),
+        (
+            &so101,
+            &feetech,
+            "protocol = \"feetech\"",
+            "protocol = \"feetech\"\nbaud = 0",
+            &["baud = 0"],
+        ),
+        (
+            &so101,
+            &feetech,
+            "protocol = \"feetech\"",
+            "protocol = \"feetech\"\nbaud = 115200",
+            &["control.rate_hz", "has no time"],
+        ),
+        (
+            &so101,
+            &feetech,
+            "protocol = \"feetech\"",
+            "protocol = \"feetech\"\nstall = { time_ms = 0 }",
+            &["arm.servo_bus.stall.time_ms", "20 to 5000"],
+        ),
+        (
+            &so101,
+            &feetech,
+            "protocol = \"feetech\"",
+            "protocol = \"feetech\"\nadapter_latency_ms = nan",
+            &["adapter_latency_ms"],
+        ),
+        (
+            &so101,
+            &feetech,
+            "rate_hz = 100.0",
+            "rate_hz = 300.0",
+            &["control.rate_hz", "has no time"],
+        ),
+        (
+            &koch,
+            &dynamixel,
+            "watchdog_ms = 100",
+            "watchdog_ms = 40",
+            &["arm.servo_bus.watchdog_ms", "or more"],
+        ),
+        (
+            &koch,
+            &dynamixel,
+            "watchdog_ms = 100",
+            "watchdog_ms = 60",
+            &[],
+        ),
+        (
+            &koch,
+            &dynamixel,
+            "watchdog_ms = 100",
+            "watchdog_ms = 520",
+            &["up to 500"],
+        ),
+    ] {
+        std::fs::write(&calibration, servos).expect("written");
+        let path = scratch.write("arm.toml", changed(text, from, to));
+        let output = run("doctor {}", &[&path]);
+        let said = stderr(&output);
+        // Accepted, it is the device that is missing.
+        let expected = if says.is_empty() { 1 } else { 2 };
+        assert_eq!(output.status.code(), Some(expected), "{to}: {said}");
+        for part in says {
+            assert!(said.contains(part), "{to}: {said:?} lacks {part:?}");
+        }
+    }
+}

@@ -2,6 +2,7 @@
 
 mod bad_input;
 mod bench;
+mod calibration;
 mod eval;
 #[cfg(feature = "fleet")]
 mod fleet;

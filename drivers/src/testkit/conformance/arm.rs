@@ -5,6 +5,7 @@
 
 use super::bench::{Bench, LineFault};
 use super::drive::{Arms, Drive, Reads};
+use super::{Outcome, ensure};
 use std::ops::Range;
 use visuomotor_runtime::arm::{Arm, ArmError, Fingers};
 use visuomotor_runtime::clock::Duration;
@@ -13,9 +14,6 @@ use visuomotor_runtime::safety::StopCategory;
 const MS: Duration = Duration::from_ticks(1_000_000);
 /// As long as an answer may be late, and a little more: after that the line is as if nothing had been.
 pub(super) const RECOVERY: Duration = Duration::from_ticks(120_000_000);
-
-/// What was found wrong, with the numbers.
-pub type Outcome = Result<(), String>;
 
 /// What it demands, and itself, of a seed.
 pub type Check = (&'static str, fn(u64) -> Outcome);
@@ -84,10 +82,6 @@ pub fn run<B: Bench<N>, const N: usize>(seeds: Range<u64>) {
             assert_eq!(check(seed), Ok(()), "{name}: seed {seed}");
         }
     }
-}
-
-fn ensure(holds: bool, what: impl FnOnce() -> String) -> Outcome {
-    if holds { Ok(()) } else { Err(what()) }
 }
 
 /// Pushed by hand at 1 rad/s, up and down, an arm is read through every kind of fault: each joint of each reading was there at
@@ -289,6 +283,15 @@ pub fn stops_get_through<B: Bench<N>, const N: usize>(seed: u64) -> Outcome {
 
 /// A read and a write together, and a stop, keep the caller for at most `io_time_max`, whatever the line does.
 pub fn io_is_bounded<B: Bench<N>, const N: usize>(seed: u64) -> Outcome {
+    longest_io::<B, N>(seed).map(|_| ())
+}
+
+/// The longest that a read and a write together, or a stop, have taken with each kind of fault.
+///
+/// # Errors
+/// When one takes longer than `io_time_max`.
+pub fn longest_io<B: Bench<N>, const N: usize>(seed: u64) -> Result<Duration, String> {
+    let mut longest = Duration::ZERO;
     for fault in FAULTS {
         let mut arm = Arms::<B, N>::enabled(seed)?;
         arm.start()?;
@@ -298,32 +301,33 @@ pub fn io_is_bounded<B: Bench<N>, const N: usize>(seed: u64) -> Outcome {
         for tick in 0..40 {
             let named = |what: String| format!("{fault:?}, tick {tick}: {what}");
             arm.tick();
-            timed_io(&mut arm).map_err(named)?;
+            longest = longest.max(timed_io(&mut arm).map_err(named)?);
         }
         ensure(arm.bench.injected() > 0, || {
             format!("{fault:?}: nothing was injected")
         })?;
     }
-    Ok(())
+    Ok(longest)
 }
 
 /// One tick's reading, writing and a stop, each timed.
-fn timed_io<B: Bench<N>, const N: usize>(arm: &mut Arms<B, N>) -> Outcome {
+fn timed_io<B: Bench<N>, const N: usize>(arm: &mut Arms<B, N>) -> Result<Duration, String> {
     let most = arm.driver.0.io_time_max() + arm.bench.processor_time_max();
     let command = arm.commands.next(0.1, Fingers::Closed)?;
     let start = arm.bench.now();
     let _ = arm.read()?;
     let _ = arm.driver.0.write(&command);
-    let taken = arm.bench.now() - start;
-    ensure(taken <= most, || {
-        format!("reading and writing took {taken}, more than {most}")
+    let tick = arm.bench.now() - start;
+    ensure(tick <= most, || {
+        format!("reading and writing took {tick}, more than {most}")
     })?;
     let start = arm.bench.now();
     arm.driver.0.stop(StopCategory::Two);
-    let taken = arm.bench.now() - start;
-    ensure(taken <= most, || {
-        format!("a stop took {taken}, more than {most}")
-    })
+    let stop = arm.bench.now() - start;
+    ensure(stop <= most, || {
+        format!("a stop took {stop}, more than {most}")
+    })?;
+    Ok(tick.max(stop))
 }
 
 /// No drive has power before `enable`; when it comes on, and with the first command of a controller at rest, every drive is told
@@ -389,16 +393,17 @@ pub fn watchdog_stops_the_drives<B: Bench<N>, const N: usize>(seed: u64) -> Outc
         mut bench, driver, ..
     } = arm;
     drop(driver);
-    ensure(!bench.stopped_by_watchdog(), || {
+    ensure(!bench.stopped_by_watchdog().contains(&true), || {
         "the watchdog stops drives that are spoken to".to_owned()
     })?;
     let moving_from = bench.truth(bench.now());
     // What turns needs a moment to come to rest after its drive has stopped.
     bench.advance(bench.now() + watchdog + MS * 100);
-    ensure(bench.stopped_by_watchdog(), || {
+    ensure(!bench.stopped_by_watchdog().contains(&false), || {
         format!(
-            "no watchdog has stopped anything {} after the driver vanished",
-            watchdog + MS * 100
+            "drives that a watchdog has stopped {} after the driver vanished: {:?}",
+            watchdog + MS * 100,
+            bench.stopped_by_watchdog()
         )
     })?;
     let (goals, before) = (bench.goals(), bench.truth(bench.now()));

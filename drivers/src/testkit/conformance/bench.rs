@@ -71,10 +71,15 @@ pub trait Bench<const N: usize>: Sized {
     /// After which silence the drives stop by themselves; `None` where the device cannot.
     fn watchdog(&self) -> Option<Duration>;
 
-    /// Whether silence has stopped the drives: that they stand still says little where they would in any case.
-    fn stopped_by_watchdog(&self) -> bool {
-        self.goals().iter().all(Option::is_none)
+    /// Which drives silence has stopped: that they stand still says little where they would in any case.
+    fn stopped_by_watchdog(&self) -> Vec<bool> {
+        self.goals().map(|goal| goal.is_none()).to_vec()
     }
+
+    /// What the line has carried, both ways, with all that frames a byte or a message.
+    fn bits(&self) -> u64;
+
+    fn bits_per_s(&self) -> u64;
 
     /// A drive fails, as by overheating, and says so in its next answer.
     fn break_drive(&mut self, joint: usize);

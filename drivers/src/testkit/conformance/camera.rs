@@ -3,6 +3,7 @@
 //! Responsible for asking as the camera loop does, and for judging every answer against what is known about the device. Not
 //! responsible for what goes wrong: a [`CameraBench`] brings the camera, its time and the truth.
 
+use super::ensure;
 use rand::{Rng, RngExt};
 use visuomotor_runtime::camera::{Camera, CameraError, Frame, Image};
 use visuomotor_runtime::clock::{Duration, Instant};
@@ -36,12 +37,16 @@ pub struct Seen {
 
 /// Asks `captures` times while things go wrong, then until frames come again, then for a few more.
 ///
-/// # Panics
-/// When the camera breaks a promise. `what` names the case, such as its seed.
-pub fn check(bench: &mut impl CameraBench, captures: u32, rng: &mut impl Rng, what: &str) -> Seen {
+/// # Errors
+/// With the promise that the camera breaks.
+pub fn check(
+    bench: &mut impl CameraBench,
+    captures: u32,
+    rng: &mut impl Rng,
+) -> Result<Seen, String> {
     let mut judge = Judge::default();
     for _ in 0..captures {
-        let _ = judge.ask(bench, what);
+        let _ = judge.ask(bench)?;
         // Mostly at the loop's pace, sometimes after a pause in which frames pile up.
         if rng.random_bool(0.05) {
             let pause = bench.period() * rng.random_range(0..12);
@@ -53,18 +58,16 @@ pub fn check(bench: &mut impl CameraBench, captures: u32, rng: &mut impl Rng, wh
     // What went wrong before may still show in the first frames.
     let mut in_turn = 0;
     while in_turn < 3 {
-        assert!(bench.now() <= limit, "{what}: no frames though all is well");
-        in_turn = judge.ask(bench, what).map_or(0, |()| in_turn + 1);
+        ensure(bench.now() <= limit, || {
+            "no frames though all is well".to_owned()
+        })?;
+        in_turn = judge.ask(bench)?.map_or(0, |()| in_turn + 1);
     }
-    let errors = judge.seen.errors;
     for _ in 0..10 {
-        let _ = judge.ask(bench, what);
+        let answer = judge.ask(bench)?;
+        answer.map_err(|error| format!("an error though all is well: {error}"))?;
     }
-    assert_eq!(
-        errors, judge.seen.errors,
-        "{what}: an error though all is well"
-    );
-    judge.seen
+    Ok(judge.seen)
 }
 
 #[derive(Default)]
@@ -78,68 +81,68 @@ struct Judge {
 }
 
 impl Judge {
-    fn ask(&mut self, bench: &mut impl CameraBench, what: &str) -> Result<(), CameraError> {
+    /// The camera's own answer; an error beyond it is a promise that is broken.
+    fn ask(&mut self, bench: &mut impl CameraBench) -> Result<Result<(), CameraError>, String> {
         let (asked_at, timeout) = (bench.now(), bench.timeout());
         let size = bench.camera().size();
         let answer = bench.camera().capture(asked_at, &mut self.frame);
         let now = bench.now();
-        assert!(
-            now <= asked_at + timeout,
-            "{what}: a capture took {} and not at most {timeout}",
-            now - asked_at
-        );
+        let taken = now - asked_at;
+        ensure(taken <= timeout, || {
+            format!("a capture took {taken} and not at most {timeout}")
+        })?;
         if let Err(error) = answer {
             self.seen.errors += 1;
             // As the loop does: no sooner than in the next period.
             let next = asked_at + bench.period();
-            bench.pass(
-                next.checked_duration_since(now)
-                    .unwrap_or(Duration::from_ticks(0)),
-            );
-            return Err(error);
+            bench.pass(next.checked_duration_since(now).unwrap_or(Duration::ZERO));
+            return Ok(Err(error));
         }
         self.seen.frames += 1;
+        self.judge(bench, size, now)?;
+        Ok(Ok(()))
+    }
+
+    /// Whether the frame is what its stamp and its number say.
+    fn judge(
+        &mut self,
+        bench: &impl CameraBench,
+        size: (u32, u32),
+        now: Instant,
+    ) -> Result<(), String> {
         let frame = &self.frame;
         let image = &frame.image;
-        assert_eq!((image.width, image.height), size, "{what}: the size");
-        assert_eq!(
-            image.rgb.len(),
-            3 * (size.0 * size.1) as usize,
-            "{what}: the pixels"
-        );
-        let truth = bench.truth(image);
-        assert!(truth.is_some(), "{what}: a picture that was never taken");
-        let Some((measured_at, picture)) = truth else {
-            return answer;
-        };
-        assert!(
-            frame.captured_at <= measured_at,
-            "{what}: picture {picture} of {measured_at} is stamped {}: younger than it is",
-            frame.captured_at
-        );
-        assert!(measured_at <= now, "{what}: a picture from the future");
+        let bytes = 3 * (size.0 * size.1) as usize;
+        let has_size = (image.width, image.height) == size && image.rgb.len() == bytes;
+        ensure(has_size, || {
+            format!("{} x {} instead of {size:?}", image.width, image.height)
+        })?;
+        let (measured_at, picture) =
+            (bench.truth(image)).ok_or("a picture that was never taken")?;
+        ensure(frame.captured_at <= measured_at, || {
+            format!(
+                "picture {picture} of {measured_at} is stamped {}: younger than it is",
+                frame.captured_at
+            )
+        })?;
+        ensure(measured_at <= now, || {
+            "a picture from the future".to_owned()
+        })?;
         if let Some((captured_at, sequence, last_picture)) = self.last {
-            assert!(
-                frame.captured_at > captured_at,
-                "{what}: the stamp does not grow"
-            );
-            assert!(
-                frame.sequence > sequence,
-                "{what}: the number does not grow"
-            );
-            assert!(
-                picture > last_picture,
-                "{what}: an old picture with a new stamp"
-            );
+            ensure(frame.captured_at > captured_at, || {
+                "the stamp does not grow".to_owned()
+            })?;
+            ensure(frame.sequence > sequence, || {
+                "the number does not grow".to_owned()
+            })?;
+            ensure(picture > last_picture, || {
+                "an old picture with a new stamp".to_owned()
+            })?;
         }
         self.last = Some((frame.captured_at, frame.sequence, picture));
         let memory = (image.rgb.as_ptr().addr(), image.rgb.capacity());
-        assert_eq!(
-            *self.memory.get_or_insert(memory),
-            memory,
-            "{what}: the buffer is not reused"
-        );
-        answer
+        let first = *self.memory.get_or_insert(memory);
+        ensure(first == memory, || "the buffer is not reused".to_owned())
     }
 }
 

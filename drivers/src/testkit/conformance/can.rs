@@ -1,6 +1,7 @@
 //! The bench of the CAN arm: seven joints and fingers, on a bus that is exact to the bit, at 250 Hz.
 
 use super::{Bench, LineFault};
+use crate::can::timing::BITS_PER_S;
 use crate::can::wire::Status;
 use crate::can::{Actuator, CanArm, CanConfig, ConnectedCanArm, GripperDrive, JointDrive, Model};
 use crate::testkit::Window;
@@ -210,6 +211,14 @@ impl Bench<JOINTS> for CanBench {
 
     fn watchdog(&self) -> Option<Duration> {
         Some(Duration::from_millis(self.config.watchdog_ms.into()))
+    }
+
+    fn bits(&self) -> u64 {
+        self.link.bits()
+    }
+
+    fn bits_per_s(&self) -> u64 {
+        BITS_PER_S
     }
 
     fn break_drive(&mut self, joint: usize) {

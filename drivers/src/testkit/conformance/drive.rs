@@ -14,14 +14,15 @@ const TRUTH_STEP: Duration = Duration::from_ticks(500_000);
 /// How far beyond what is seen there a joint may have been in between, rad: none turns faster than 1 rad/s and a little.
 const BETWEEN_RAD: f64 = 3e-4;
 
-pub(super) type Enabled<B, const N: usize> = <<B as Bench<N>>::Connected as Connected<N>>::Enabled;
+pub(in crate::testkit) type Enabled<B, const N: usize> =
+    <<B as Bench<N>>::Connected as Connected<N>>::Enabled;
 
 /// What is read of, with power or without.
-pub(super) trait Reads<const N: usize> {
+pub(in crate::testkit) trait Reads<const N: usize> {
     fn read_at(&mut self, now: Instant) -> Result<ArmState<N>, ArmError>;
 }
 
-pub(super) struct Unpowered<C>(pub C);
+pub(in crate::testkit) struct Unpowered<C>(pub C);
 
 impl<const N: usize, C: Connected<N>> Reads<N> for Unpowered<C> {
     fn read_at(&mut self, now: Instant) -> Result<ArmState<N>, ArmError> {
@@ -29,7 +30,7 @@ impl<const N: usize, C: Connected<N>> Reads<N> for Unpowered<C> {
     }
 }
 
-pub(super) struct Powered<A>(pub A);
+pub(in crate::testkit) struct Powered<A>(pub A);
 
 impl<const N: usize, A: Arm<N>> Reads<N> for Powered<A> {
     fn read_at(&mut self, now: Instant) -> Result<ArmState<N>, ArmError> {
@@ -38,14 +39,14 @@ impl<const N: usize, A: Arm<N>> Reads<N> for Powered<A> {
 }
 
 /// A bench with its driver.
-pub(super) struct Drive<B, R, const N: usize> {
+pub(in crate::testkit) struct Drive<B, R, const N: usize> {
     pub bench: B,
     pub driver: R,
     pub commands: Commands<N>,
     due: Instant,
 }
 
-pub(super) type Arms<B, const N: usize> = Drive<B, Powered<Enabled<B, N>>, N>;
+pub(in crate::testkit) type Arms<B, const N: usize> = Drive<B, Powered<Enabled<B, N>>, N>;
 
 impl<B: Bench<N>, const N: usize> Drive<B, Unpowered<B::Connected>, N> {
     pub fn connected(seed: u64) -> Result<Self, String> {

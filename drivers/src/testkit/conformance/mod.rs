@@ -11,6 +11,18 @@ pub mod can;
 mod commands;
 mod drive;
 pub mod schedule;
+#[cfg(feature = "servo-bus")]
+pub mod servo;
+#[cfg(feature = "v4l")]
+pub mod v4l;
 
 pub use bench::{Bench, LineFault};
 pub use commands::Commands;
+pub(super) use drive::{Arms, Drive};
+
+/// What was found wrong, with the numbers.
+pub type Outcome = Result<(), String>;
+
+fn ensure(holds: bool, what: impl FnOnce() -> String) -> Outcome {
+    if holds { Ok(()) } else { Err(what()) }
+}

@@ -2,7 +2,8 @@
 //!
 //! The demands are those of [`super::arm`] that hold whatever happens. A schedule follows from its seed alone.
 
-use super::arm::{Outcome, recovers};
+use super::Outcome;
+use super::arm::recovers;
 use super::bench::{Bench, LineFault};
 use super::drive::Arms;
 use crate::outstanding::ANSWER_LATE_MAX;
@@ -25,11 +26,7 @@ const DQ_MAX: f64 = 0.6;
 /// When the driver breaks a demand: with the seed that shows it again, and what is wrong.
 pub fn run<B: Bench<N>, const N: usize>(seeds: Range<u64>) {
     for seed in seeds {
-        assert_eq!(
-            schedule::<B, N>(seed),
-            Ok(()),
-            "fault schedule of seed {seed}"
-        );
+        assert_eq!(check::<B, N>(seed), Ok(()), "fault schedule of seed {seed}");
     }
 }
 
@@ -58,7 +55,11 @@ enum Mood {
     Stopping(StopCategory),
 }
 
-fn schedule<B: Bench<N>, const N: usize>(seed: u64) -> Outcome {
+/// Makes the schedule of this seed.
+///
+/// # Errors
+/// With what the driver does that it must not, and what the line did.
+pub fn check<B: Bench<N>, const N: usize>(seed: u64) -> Outcome {
     let mut rng = Xoshiro256PlusPlus::seed_from_u64(seed);
     let mut arm = Arms::<B, N>::enabled(seed)?;
     arm.start()?;

@@ -34,6 +34,8 @@ struct Line<P> {
     answer: Option<(Instant, Frame)>,
     /// Of the answer, what was taken already.
     taken: usize,
+    /// Bytes that were sent in all, by whomever.
+    bytes: u64,
 }
 
 pub struct SerialLink<P>(Rc<RefCell<Line<P>>>);
@@ -53,11 +55,17 @@ impl<P: Plant> SerialLink<P> {
             to_device: VecDeque::with_capacity(BURSTS_MAX),
             answer: None,
             taken: 0,
+            bytes: 0,
         })))
     }
 
     pub fn device(&self) -> RefMut<'_, ServoDevice<P>> {
         RefMut::map(self.0.borrow_mut(), |line| &mut line.device)
+    }
+
+    /// How many bits the line has carried: a byte has a start and a stop.
+    pub fn bits(&self) -> u64 {
+        10 * self.0.borrow().bytes
     }
 
     /// Lets time pass; what is answered waits to be received.
@@ -84,7 +92,11 @@ impl<P: Plant> Line<P> {
     /// The next answer that is complete by `until`; hands the device only what reaches it before that.
     fn next_answer(&mut self, until: Instant) -> Option<(Instant, Frame)> {
         loop {
-            self.answer = self.answer.take().or_else(|| self.device.answer());
+            if self.answer.is_none() {
+                self.answer = self.device.answer();
+                let sent = self.answer.map_or(0, |(_, frame)| frame.bytes().len());
+                self.bytes += sent as u64;
+            }
             if let Some((at, frame)) = self.answer {
                 return (at <= until).then_some((at, frame));
             }
@@ -113,6 +125,7 @@ impl<P: Plant> SerialPort for SerialLink<P> {
         };
         burst.bytes[..bytes.len()].copy_from_slice(bytes);
         line.to_device.push_back(burst);
+        line.bytes += bytes.len() as u64;
         Ok(())
     }
 

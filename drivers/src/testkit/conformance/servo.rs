@@ -1,18 +1,17 @@
-//! Servo arms of five joints and a gripper on their benches: the real driver, emulated servos, a line with faults between them.
+//! The benches of servo arms: five joints and a gripper on a serial line that is exact to the byte, at 100 Hz.
 
+use super::{Bench, LineFault};
+use crate::servo_bus::calibration::{Calibration, Direction, GripperCalibration, JointCalibration};
+use crate::servo_bus::tables::{MODELS, Model};
+use crate::servo_bus::wire::Protocol;
+use crate::servo_bus::{ServoBus, ServoBusConfig};
+use crate::testkit::emulate::servo::{SerialLink, ServoDevice};
+use crate::testkit::emulate::{Inertias, Plant};
+use crate::testkit::{FaultySerialPort, Window};
 use rand::{RngExt, SeedableRng};
 use rand_xoshiro::Xoshiro256PlusPlus;
 use std::f64::consts::TAU;
 use std::marker::PhantomData;
-use visuomotor_drivers::servo_bus::calibration::{
-    Calibration, Direction, GripperCalibration, JointCalibration,
-};
-use visuomotor_drivers::servo_bus::tables::Model;
-use visuomotor_drivers::servo_bus::{ServoBus, ServoBusConfig};
-use visuomotor_drivers::testkit::conformance::{Bench, LineFault};
-use visuomotor_drivers::testkit::emulate::servo::{SerialLink, ServoDevice};
-use visuomotor_drivers::testkit::emulate::{Inertias, Plant};
-use visuomotor_drivers::testkit::{FaultySerialPort, Window};
 use visuomotor_runtime::arm::BringUpError;
 use visuomotor_runtime::clock::{Duration, Instant};
 
@@ -21,7 +20,7 @@ pub const START: Instant = Instant::from_ticks(1_000_000_000);
 
 /// Which servos an arm is made of.
 pub trait Kind {
-    const PROTOCOL: &'static str;
+    const PROTOCOL: Protocol;
     const WATCHDOG_MS: Option<u32>;
     /// Base to tip, the gripper last.
     const MODELS: [&'static str; N + 1];
@@ -31,7 +30,7 @@ pub trait Kind {
 pub struct Feetech;
 
 impl Kind for Feetech {
-    const PROTOCOL: &'static str = "feetech";
+    const PROTOCOL: Protocol = Protocol::Feetech;
     const WATCHDOG_MS: Option<u32> = None;
     const MODELS: [&'static str; N + 1] = ["sts3215"; N + 1];
 }
@@ -40,7 +39,7 @@ impl Kind for Feetech {
 pub struct Dynamixel;
 
 impl Kind for Dynamixel {
-    const PROTOCOL: &'static str = "dynamixel";
+    const PROTOCOL: Protocol = Protocol::Dynamixel;
     const WATCHDOG_MS: Option<u32> = Some(100);
     const MODELS: [&'static str; N + 1] = [
         "xl430-w250",
@@ -109,17 +108,21 @@ pub struct ServoBench<K> {
 }
 
 pub fn config<K: Kind>() -> ServoBusConfig {
-    let watchdog = K::WATCHDOG_MS.map_or(String::new(), |ms| format!("watchdog_ms = {ms}"));
-    let text = format!(
-        "protocol = {:?}\nport = \"bench\"\ncalibration = \"bench\"\n{watchdog}",
-        K::PROTOCOL
-    );
-    toml::from_str(&text).unwrap()
+    ServoBusConfig {
+        watchdog_ms: K::WATCHDOG_MS,
+        ..ServoBusConfig::new(K::PROTOCOL, "bench", "bench")
+    }
+}
+
+/// That there is no table of it is a mistake in a [`Kind`].
+fn model(name: &str) -> &'static Model {
+    let found: Vec<_> = MODELS.iter().filter(|model| model.name == name).collect();
+    found[0]
 }
 
 /// Servos that are mounted somehow.
 fn mounted<K: Kind>(rng: &mut Xoshiro256PlusPlus) -> Calibration {
-    let models = K::MODELS.map(|name| Model::named(name).unwrap());
+    let models = K::MODELS.map(model);
     let mut joint = |i: usize| {
         let zero_ticks = rng.random_range(1700..2400);
         JointCalibration {
@@ -192,7 +195,7 @@ impl<K: Kind> Bench<N> for ServoBench<K> {
     }
 
     fn now(&self) -> Instant {
-        visuomotor_drivers::port::SerialPort::now(&self.link)
+        crate::port::SerialPort::now(&self.link)
     }
 
     fn advance(&mut self, at: Instant) {
@@ -231,13 +234,22 @@ impl<K: Kind> Bench<N> for ServoBench<K> {
         Some(Duration::from_ticks(u64::from(ms) * 1_000_000))
     }
 
-    fn stopped_by_watchdog(&self) -> bool {
+    fn stopped_by_watchdog(&self) -> Vec<bool> {
         let mut device = self.link.device();
-        (0..=N).all(|i| {
+        let stopped = |i| {
             let memory = &device.servo(i).memory;
             let register = memory.model.registers.bus_watchdog;
             register.is_some_and(|register| memory.get(&register) == -1)
-        })
+        };
+        (0..=N).map(stopped).collect()
+    }
+
+    fn bits(&self) -> u64 {
+        self.link.bits()
+    }
+
+    fn bits_per_s(&self) -> u64 {
+        self.config.baud.into()
     }
 
     fn break_drive(&mut self, joint: usize) {
