@@ -11,8 +11,8 @@ use rand_xoshiro::Xoshiro256PlusPlus;
 use std::array;
 use visuomotor_runtime::arm::BringUpError;
 use visuomotor_runtime::clock::{Duration, Instant};
-use visuomotor_runtime::kinematics::gravity::UPRIGHT_M_PER_S2;
-use visuomotor_runtime::kinematics::{Chain, ChainError, Gravity};
+use visuomotor_runtime::kinematics::dynamics::UPRIGHT_M_PER_S2;
+use visuomotor_runtime::kinematics::{Chain, ChainError, Dynamics};
 
 const JOINTS: usize = 7;
 const STEP_S: f64 = 5e-4;
@@ -45,6 +45,7 @@ pub fn example_config() -> CanConfig {
                 direction: if i % 3 == 1 { -1 } else { 1 },
                 zero_offset_rad: 0.1 * i as f64 - 0.2,
                 torque_limit_nm: Actuator::Model(model).ranges().t_max_nm * 0.6,
+                rotor_inertia_kg_m2: 0.0,
             })
             .collect(),
         gripper: GripperDrive {
@@ -62,7 +63,7 @@ pub fn example_config() -> CanConfig {
 }
 
 /// Joints without mass, so that nothing but the drives moves them.
-fn weightless() -> Result<Gravity<JOINTS>, ChainError> {
+fn weightless() -> Result<Dynamics<JOINTS>, ChainError> {
     let mut urdf = String::from("<robot name=\"bench\"><link name=\"link0\"/>");
     for i in 1..=JOINTS {
         urdf += &format!(
@@ -73,7 +74,7 @@ fn weightless() -> Result<Gravity<JOINTS>, ChainError> {
     }
     urdf += "</robot>";
     let chain = Chain::from_urdf(&urdf, "link0", &format!("link{JOINTS}"))?;
-    Gravity::new(&chain, &urdf, UPRIGHT_M_PER_S2)
+    Dynamics::new(&chain, &urdf, UPRIGHT_M_PER_S2)
 }
 
 /// Inertias that a hand can move.
@@ -149,8 +150,8 @@ impl Bench<JOINTS> for CanBench {
         };
         let port = self.port.take();
         let port = port.ok_or_else(|| error("a bench has one driver".into()))?;
-        let gravity = weightless().map_err(|reason| error(reason.to_string()))?;
-        CanArm::connect(port, &self.config, gravity)
+        let dynamics = weightless().map_err(|reason| error(reason.to_string()))?;
+        CanArm::connect(port, &self.config, dynamics)
     }
 
     fn schedule(&mut self, from: Instant, until: Instant, fault: LineFault) {
