@@ -18,7 +18,7 @@ use visuomotor_drivers::can::CanConfig;
 use visuomotor_runtime::arm::{Arm, BringUpError};
 use visuomotor_runtime::controller::{Controller, ControllerConfig};
 use visuomotor_runtime::goal::GoalLimits;
-use visuomotor_runtime::kinematics::Gravity;
+use visuomotor_runtime::kinematics::Dynamics;
 use visuomotor_runtime::kinematics::ik::{self, IkError};
 use visuomotor_runtime::kinematics::pose;
 use visuomotor_runtime::observation::TcpPose;
@@ -134,14 +134,14 @@ pub fn start_joints<const N: usize>(
     }
 }
 
-/// What the arm of a CAN bus weighs.
-pub fn gravity<const N: usize>(
+/// What moving the arm of a CAN bus takes.
+pub fn dynamics<const N: usize>(
     launch: &Launch<N>,
     config: &CanConfig,
-) -> Result<Gravity<N>, WiringError> {
-    let gravity = Gravity::new(&launch.chain, &launch.urdf_text, config.gravity_m_per_s2);
+) -> Result<Dynamics<N>, WiringError> {
+    let dynamics = Dynamics::new(&launch.chain, &launch.urdf_text, config.gravity_m_per_s2);
     let refused = |error| launch.source.error_in("robot.urdf", error);
-    Ok(gravity.map_err(refused)?)
+    Ok(dynamics.map_err(refused)?)
 }
 
 #[cfg(feature = "sim")]

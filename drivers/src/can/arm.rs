@@ -5,6 +5,9 @@
 //! bus of 1 Mbit/s carries eight drives at 400 Hz; asking again in the read would halve that. A read that follows no write
 //! asks by itself: with the command to hold where a hold is asked for, which also feeds the drives' watchdogs, else without one.
 //!
+//! A drive is a spring and a damper around its goal; what gravity and the arm's inertia take is sent along, so that the
+//! spring stays short while the arm accelerates.
+//!
 //! Not responsible for the wire format ([`super::wire`]) nor for accounts ([`super::bus`]).
 
 use super::bus::Bus;
@@ -13,9 +16,11 @@ use super::wire::{Access, Command, Impedance, Status};
 use crate::port::CanPort;
 use visuomotor_runtime::arm::{Arm, ArmError, ArmState, Fingers};
 use visuomotor_runtime::clock::{Duration, Instant};
-use visuomotor_runtime::kinematics::Gravity;
+use visuomotor_runtime::kinematics::Dynamics;
 use visuomotor_runtime::safety::{SafeCommand, StopCategory};
-use visuomotor_runtime::units::{JointPositions, JointTorques, JointVelocities};
+use visuomotor_runtime::units::{
+    JointAccelerations, JointPositions, JointTorques, JointVelocities,
+};
 
 /// Answers to a write that lie longer than this are asked for anew: no control loop of an arm is slower than 100 Hz and in
 /// time.
@@ -32,6 +37,8 @@ pub(super) struct Joint {
     pub direction: f64,
     pub zero_rad: f64,
     pub torque_max: f64,
+    /// Of the drive's own rotor, seen from the joint, kg·m².
+    pub rotor_inertia: f64,
 }
 
 /// What the arm's drives are, and where they were when last seen.
@@ -39,7 +46,7 @@ pub(super) struct Body<P, const N: usize> {
     pub bus: Bus<P>,
     pub joints: [Joint; N],
     pub gripper: GripperDrive,
-    pub gravity: Gravity<N>,
+    pub dynamics: Dynamics<N>,
     pub q: JointPositions<N>,
     pub finger_rad: f64,
 }
@@ -71,9 +78,9 @@ pub fn fault_code(drive: usize, status: Status) -> u32 {
 
 impl<P: CanPort, const N: usize> Body<P, N> {
     /// Where the drives would be told to go: never further from where they are than their torque limit allows.
-    fn impedance(&self, i: usize, q: f64, dq: f64, gravity_nm: f64) -> Impedance {
+    fn impedance(&self, i: usize, q: f64, dq: f64, tau: f64) -> Impedance {
         let joint = &self.joints[i];
-        let tau = gravity_nm.clamp(-joint.torque_max, joint.torque_max);
+        let tau = tau.clamp(-joint.torque_max, joint.torque_max);
         let stretch = (joint.torque_max - tau.abs()) / joint.kp;
         let q = self.q[i] + (q - self.q[i]).clamp(-stretch, stretch);
         Impedance {
@@ -88,12 +95,13 @@ impl<P: CanPort, const N: usize> Body<P, N> {
     /// The fingers' command; without one they stay where they are.
     fn grip(&self, fingers: Option<Fingers>) -> Impedance {
         let gripper = &self.gripper;
+        let stretch = gripper.torque_nm() / gripper.kp;
         let goal = match fingers {
             Some(Fingers::Open) => gripper.angle_rad(gripper.open_m),
-            Some(Fingers::Closed) => gripper.closed_rad,
+            // Never at the goal, so that they press on thin objects as well, and on each other with nothing between them.
+            Some(Fingers::Closed) => self.finger_rad - stretch.copysign(gripper.m_per_rad),
             None => self.finger_rad,
         };
-        let stretch = gripper.torque_nm() / gripper.kp;
         Impedance {
             q: self.finger_rad + (goal - self.finger_rad).clamp(-stretch, stretch),
             kp: gripper.kp,
@@ -102,17 +110,31 @@ impl<P: CanPort, const N: usize> Body<P, N> {
         }
     }
 
+    /// What moves the arm so, without its springs: from the masses of the robot description and the drives' own rotors.
+    pub fn torques(
+        &self,
+        q: &JointPositions<N>,
+        dq: &JointVelocities<N>,
+        ddq: &JointAccelerations<N>,
+    ) -> JointTorques<N> {
+        let mut tau = self.dynamics.torques(q, dq, ddq);
+        for (i, joint) in self.joints.iter().enumerate() {
+            tau[i] += joint.rotor_inertia * ddq[i];
+        }
+        tau
+    }
+
     /// The frames of drive `i` for this goal.
     pub fn goal(
         &self,
         i: usize,
         q: &JointPositions<N>,
         dq: &JointVelocities<N>,
-        gravity: &JointTorques<N>,
+        tau: &JointTorques<N>,
         fingers: Option<Fingers>,
     ) -> Impedance {
         match i {
-            i if i < N => self.impedance(i, q[i], dq[i], gravity[i]),
+            i if i < N => self.impedance(i, q[i], dq[i], tau[i]),
             _ => self.grip(fingers),
         }
     }
@@ -240,13 +262,14 @@ impl<P: CanPort, const N: usize> CanArm<P, N> {
         &mut self,
         q: &JointPositions<N>,
         dq: &JointVelocities<N>,
+        ddq: &JointAccelerations<N>,
         now: Instant,
     ) -> Result<(), ArmError> {
         self.body.bus.drain()?;
         let stamp = now.min(self.body.bus.port.now());
-        let gravity = self.body.gravity.torques(q);
+        let tau = self.body.torques(q, dq, ddq);
         for i in 0..=N {
-            let goal = self.body.goal(i, q, dq, &gravity, self.fingers);
+            let goal = self.body.goal(i, q, dq, &tau, self.fingers);
             let bus = &mut self.body.bus;
             let drive = &bus.drives[i];
             let goal = goal
@@ -274,7 +297,10 @@ impl<P: CanPort, const N: usize> CanArm<P, N> {
                 self.body.disable(stamp)?;
                 Ok(self.body.bus.asked(stamp)?)
             }
-            (_, Some(q)) => self.command(&q, &JointVelocities::zeros(), now),
+            (_, Some(q)) => {
+                let (dq, ddq) = (JointVelocities::zeros(), JointAccelerations::zeros());
+                self.command(&q, &dq, &ddq, now)
+            }
             (_, None) => self.body.poll(now),
         }
     }
@@ -317,7 +343,7 @@ impl<P: CanPort, const N: usize> Arm<N> for CanArm<P, N> {
         }
         self.hold = None;
         self.fingers = Some(command.fingers());
-        self.command(command.q(), command.dq(), now)
+        self.command(command.q(), command.dq(), command.ddq(), now)
     }
 
     fn io_time_max(&self) -> Duration {

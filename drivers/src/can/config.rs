@@ -6,7 +6,7 @@ use super::wire::Ranges;
 use serde::{Deserialize, Serialize};
 use visuomotor_runtime::clock::Duration;
 use visuomotor_runtime::kinematics::JointLimit;
-use visuomotor_runtime::kinematics::gravity::UPRIGHT_M_PER_S2;
+use visuomotor_runtime::kinematics::dynamics::UPRIGHT_M_PER_S2;
 
 /// Joints stay so far from the ends of a drive's range, rad: there its positions look like answers of another kind.
 const END_RAD: f64 = 0.1;
@@ -49,8 +49,12 @@ pub struct JointDrive {
     pub direction: i8,
     /// The joint's angle where the drive says 0, rad.
     pub zero_offset_rad: f64,
-    /// What spring and gravity compensation ask of the drive at most, N·m.
+    /// What spring and feed-forward ask of the drive at most, N·m.
     pub torque_limit_nm: f64,
+    /// Inertia of the drive's own rotor, seen from the joint: the rotor's times the gear's ratio squared, kg·m². The robot
+    /// description does not have it. 0 leaves it to the spring.
+    #[serde(default)]
+    pub rotor_inertia_kg_m2: f64,
 }
 
 /// The drive of the fingers: distance between the pads = (drive angle - `closed_rad`) x `m_per_rad`.
@@ -62,7 +66,7 @@ pub struct GripperDrive {
     /// As [`JointDrive::master_id`].
     pub master_id: u16,
     pub actuator: Actuator,
-    /// Stiffness, N·m/rad: how far from its goal the drive is when it pulls with all of `force_n`.
+    /// Stiffness, N·m/rad: how far from its goal the drive is when it pulls with all of `force_n`, as closed fingers do.
     pub kp: f64,
     /// Damping, N·m·s/rad. It limits the speed: closing freely, the drive turns with its torque over `kd`.
     pub kd: f64,
@@ -199,6 +203,12 @@ impl CanConfig {
         for (joint, limit) in self.joint.iter().zip(limits) {
             let refuse = |why: String| Err(format!("drive {}: {why}", joint.id));
             let ranges = joint.actuator.ranges();
+            let rotor = joint.rotor_inertia_kg_m2;
+            if !(rotor >= 0.0 && rotor.is_finite()) {
+                return refuse(format!(
+                    "rotor_inertia_kg_m2 = {rotor} must be finite and not negative"
+                ));
+            }
             if !matches!(joint.direction, -1 | 1) {
                 return refuse(format!(
                     "direction = {} is neither 1 nor -1",
@@ -224,21 +234,21 @@ impl CanConfig {
         }
         let grip = &self.gripper;
         let ranges = grip.actuator.ranges();
-        let open_rad = grip.closed_rad + grip.open_m / grip.m_per_rad;
-        if !(grip.closed_rad.abs() <= ranges.p_max_rad
-            && open_rad.abs() <= ranges.p_max_rad
-            && grip.open_m > 0.0)
-        {
-            return Err(format!(
-                "gripper: open at {open_rad} rad and closed at {} rad are not both in reach",
-                grip.closed_rad
-            ));
-        }
         let torque = grip.torque_nm();
         if !(torque > 0.0 && torque <= ranges.t_max_nm) {
             return Err(format!(
                 "gripper: force_n = {} takes {torque} N·m of {}",
                 grip.force_n, ranges.t_max_nm
+            ));
+        }
+        let open_rad = grip.closed_rad + grip.open_m / grip.m_per_rad;
+        let pressed_rad = grip.closed_rad - (torque / grip.kp).copysign(grip.m_per_rad);
+        if !(pressed_rad.abs() <= ranges.p_max_rad
+            && open_rad.abs() <= ranges.p_max_rad
+            && grip.open_m > 0.0)
+        {
+            return Err(format!(
+                "gripper: open at {open_rad} rad and pressed together at {pressed_rad} rad are not both in reach"
             ));
         }
         if !self.gravity_m_per_s2.iter().all(|g| g.is_finite()) {

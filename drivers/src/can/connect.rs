@@ -11,8 +11,8 @@ use crate::port::{CanFrame, CanPort, PortError};
 use std::array;
 use visuomotor_runtime::arm::{ArmError, ArmState, BringUpError, Connected};
 use visuomotor_runtime::clock::{Duration, Instant};
-use visuomotor_runtime::kinematics::Gravity;
-use visuomotor_runtime::units::{JointPositions, JointVelocities};
+use visuomotor_runtime::kinematics::Dynamics;
+use visuomotor_runtime::units::{JointAccelerations, JointPositions, JointVelocities};
 
 /// How long one question waits, and how often it is asked.
 const WAIT: Duration = Duration::from_micros(5_000);
@@ -37,17 +37,17 @@ impl<P: CanPort, const N: usize> CanArm<P, N> {
     pub fn connect(
         port: P,
         config: &CanConfig,
-        gravity: Gravity<N>,
+        dynamics: Dynamics<N>,
     ) -> Result<ConnectedCanArm<P, N>, BringUpError> {
         let interface = config.interface.clone();
         config
-            .check(gravity.chain().limits())
+            .check(dynamics.chain().limits())
             .map_err(|problem| BringUpError {
                 device: interface.clone(),
                 problem,
                 remedy: "correct [arm.can] in the launch file".into(),
             })?;
-        let names = gravity.chain().joint_names().iter().map(String::as_str);
+        let names = dynamics.chain().joint_names().iter().map(String::as_str);
         let joints = config
             .joint
             .iter()
@@ -75,10 +75,11 @@ impl<P: CanPort, const N: usize> CanArm<P, N> {
                         direction: f64::from(joint.direction),
                         zero_rad: joint.zero_offset_rad,
                         torque_max: joint.torque_limit_nm,
+                        rotor_inertia: joint.rotor_inertia_kg_m2,
                     }
                 }),
                 gripper: grip.clone(),
-                gravity,
+                dynamics,
                 q: JointPositions::zeros(),
                 finger_rad: 0.0,
             },
@@ -288,12 +289,11 @@ impl<P: CanPort, const N: usize> ConnectedCanArm<P, N> {
             self.set(i, Register::ControlMode, MIT_MODE, "the MIT mode")?;
         }
         let state = self.measured()?;
-        let gravity = self.body.gravity.torques(&state.q);
+        let (dq, ddq) = (JointVelocities::zeros(), JointAccelerations::zeros());
+        let tau = self.body.torques(&state.q, &dq, &ddq);
         let mut frames = Vec::new();
         for i in 0..=N {
-            let goal = self
-                .body
-                .goal(i, &state.q, &JointVelocities::zeros(), &gravity, None);
+            let goal = self.body.goal(i, &state.q, &dq, &tau, None);
             let drive = &self.body.bus.drives[i];
             let frame = goal.encode(drive.id, &drive.ranges);
             frames.push(frame.ok_or_else(|| {

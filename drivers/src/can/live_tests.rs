@@ -14,8 +14,8 @@ use std::thread;
 use visuomotor_runtime::arm::{Arm, Connected, Fingers};
 use visuomotor_runtime::clock::Duration;
 use visuomotor_runtime::clock::linux::LinuxMono;
-use visuomotor_runtime::kinematics::gravity::UPRIGHT_M_PER_S2;
-use visuomotor_runtime::kinematics::{Chain, Gravity};
+use visuomotor_runtime::kinematics::dynamics::UPRIGHT_M_PER_S2;
+use visuomotor_runtime::kinematics::{Chain, Dynamics};
 use visuomotor_runtime::safety::StopCategory;
 
 const PERIOD: Duration = Duration::from_ticks(4_000_000);
@@ -33,9 +33,9 @@ fn drive(mut port: impl FnMut() -> SocketCan) -> (usize, f64) {
     let chain = Chain::<7>::from_urdf(urdf, "base_link", "tcp").unwrap();
     // The plant knows no gravity.
     let weightless = UPRIGHT_M_PER_S2.map(|g| 0.0 * g);
-    let gravity = Gravity::new(&chain, urdf, weightless).unwrap();
+    let dynamics = Dynamics::new(&chain, urdf, weightless).unwrap();
     let enabled = (0..20).find_map(|_| {
-        CanArm::connect(port(), &config, gravity.clone())
+        CanArm::connect(port(), &config, dynamics.clone())
             .ok()?
             .enable()
             .ok()

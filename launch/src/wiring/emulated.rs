@@ -78,8 +78,8 @@ impl<const N: usize> Wired<N> {
             }
             ArmConfig::Can(config) => {
                 let link = CanLink::new(CanDrives::new(config, plant, begin), begin);
-                let gravity = super::gravity(&self.launch, config)?;
-                let arm = CanArm::connect(link.clone(), config, gravity)?.enable()?;
+                let dynamics = super::dynamics(&self.launch, config)?;
+                let arm = CanArm::connect(link.clone(), config, dynamics)?.enable()?;
                 Line::Can(link, Box::new(arm))
             }
         })

@@ -145,7 +145,7 @@ pub fn connect<const N: usize>(
         }
         ArmConfig::Can(config) => {
             let port = SocketCan::open(&config.interface, &config.master_ids())?;
-            let arm = CanArm::connect(port, config, super::gravity(launch, config)?)?;
+            let arm = CanArm::connect(port, config, super::dynamics(launch, config)?)?;
             ConnectedArm::Can(Box::new(arm))
         }
     })

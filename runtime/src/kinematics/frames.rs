@@ -128,6 +128,15 @@ impl<const N: usize> Frames<N> {
         }
     }
 
+    /// The direction `n` of the base frame in frame `k`.
+    #[inline]
+    pub fn direction_in(&self, k: usize, n: &Vector3<f64>) -> Vector3<f64> {
+        match k {
+            0 => *n,
+            _ => self.0[k - 1].r.tr_mul(n),
+        }
+    }
+
     /// The point `p` of the base frame in frame `k`, m.
     #[inline]
     pub fn in_frame(&self, k: usize, p: &Vector3<f64>) -> Vector3<f64> {

@@ -37,7 +37,9 @@ pub enum ChainError {
     Axis { joint: String, axis: [f64; 3] },
     #[error("the origin of joint {joint} is not finite")]
     Origin { joint: String },
-    #[error("link {link} has the mass {mass} kg, or a centre of mass that is not finite")]
+    #[error(
+        "link {link} has the mass {mass} kg, or a centre of mass or inertia that is not finite"
+    )]
     Mass { link: String, mass: f64 },
     #[error(
         "joint {joint} has position limits [{lower}, {upper}] and velocity {velocity}: it needs lower < upper and velocity > 0"

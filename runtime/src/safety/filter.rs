@@ -359,6 +359,7 @@ impl<const N: usize> Safety<N> {
         let command = SafeCommand {
             q: std::array::from_fn(|i| next[i].state.q).into(),
             dq: std::array::from_fn(|i| next[i].state.v).into(),
+            ddq: std::array::from_fn(|i| next[i].state.a).into(),
             fingers,
         };
         (Verdict::Move(command), report)

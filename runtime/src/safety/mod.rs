@@ -25,13 +25,14 @@ pub use report::{Intervention, LimitSet, SafetyReport};
 pub use stop_plan::Extent;
 
 use crate::arm::Fingers;
-use crate::units::{JointPositions, JointVelocities};
+use crate::units::{JointAccelerations, JointPositions, JointVelocities};
 
 /// A joint command that keeps every limit, and keeps a stop that does.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct SafeCommand<const N: usize> {
     q: JointPositions<N>,
     dq: JointVelocities<N>,
+    ddq: JointAccelerations<N>,
     fingers: Fingers,
 }
 
@@ -44,6 +45,11 @@ impl<const N: usize> SafeCommand<N> {
     /// Joint velocities at the end of this control period.
     pub fn dq(&self) -> &JointVelocities<N> {
         &self.dq
+    }
+
+    /// Joint accelerations at the end of this control period.
+    pub fn ddq(&self) -> &JointAccelerations<N> {
+        &self.ddq
     }
 
     pub fn fingers(&self) -> Fingers {

@@ -4,6 +4,9 @@ use super::*;
 use crate::sim::{Rig, Robot, SceneFeeder, SimObserver, SimPlant, Split, View};
 use crate::testkit::emulate::Plant;
 use visuomotor_runtime::camera::Frame;
+use visuomotor_runtime::kinematics::dynamics::UPRIGHT_M_PER_S2;
+use visuomotor_runtime::kinematics::{Chain, Dynamics};
+use visuomotor_runtime::units::{JointAccelerations, JointPositions, JointVelocities};
 
 fn config(robot: Robot) -> SceneConfig {
     SceneConfig {
@@ -96,6 +99,38 @@ fn each_torque_turns_its_own_joint() {
             assert!(
                 pushed * tau[joint] > 0.0 && pushed.abs() > 1e-3,
                 "{robot:?} joint {joint}: {pushed}"
+            );
+        }
+    }
+}
+
+/// What the driver feeds forward is what the physics take: masses, inertias and rotors of both are the same.
+#[test]
+fn the_torques_for_an_acceleration_give_it() {
+    const URDF: &str = include_str!("../../../../launch/robots/can_arm.urdf");
+    // Of `[[arm.can.joint]]` in the launch file, kg·m².
+    const ROTORS: [f64; 7] = [0.06, 0.06, 0.04, 0.04, 0.015, 0.015, 0.008];
+    let chain = Chain::<7>::from_urdf(URDF, "base_link", "tcp").unwrap();
+    let dynamics = Dynamics::new(&chain, URDF, UPRIGHT_M_PER_S2).unwrap();
+    let ddq = JointAccelerations::from([5.0, -6.0, 7.0, -8.0, 9.0, -10.0, 11.0]);
+    for q in [
+        [0.0, 0.548_949, 0.0, -1.332_549, 0.0, 1.260_095, 0.0],
+        [0.4, 0.3, -0.5, -1.4, 0.6, 1.0, 0.9],
+    ] {
+        let mut world = world(Robot::CanArm, 1);
+        world.place_arm(q);
+        let (mut plant, _feeder) = Rig::new(world).split_plant().unwrap();
+        let tau = dynamics.torques(&JointPositions::from(q), &JointVelocities::zeros(), &ddq);
+        let with_rotors = (0..7).map(|i| tau[i] + ROTORS[i] * ddq[i]);
+        let tau: Vec<f64> = with_rotors.chain([0.0]).collect();
+        plant.step(&tau);
+        for i in 0..7 {
+            let got = plant.state(i).1 / plant.step_s();
+            // The description has the fingers closed, and no friction.
+            assert!(
+                (got - ddq[i]).abs() < 0.04 * ddq[i].abs(),
+                "joint {i}: {got} rad/s² for {}",
+                ddq[i]
             );
         }
     }

@@ -76,11 +76,14 @@ pub trait Bench<const N: usize>: Sized {
         self.goals().map(|goal| goal.is_none()).to_vec()
     }
 
+    /// A drive fails, as by overheating, and says so in its next answer.
+    fn break_drive(&mut self, joint: usize);
+}
+
+/// A bench whose line counts what it carries.
+pub trait Metered<const N: usize>: Bench<N> {
     /// What the line has carried, both ways, with all that frames a byte or a message.
     fn bits(&self) -> u64;
 
     fn bits_per_s(&self) -> u64;
-
-    /// A drive fails, as by overheating, and says so in its next answer.
-    fn break_drive(&mut self, joint: usize);
 }

@@ -1,6 +1,6 @@
 //! The bench of the CAN arm: seven joints and fingers, on a bus that is exact to the bit, at 250 Hz.
 
-use super::{Bench, LineFault};
+use super::{Bench, LineFault, Metered};
 use crate::can::timing::BITS_PER_S;
 use crate::can::wire::Status;
 use crate::can::{Actuator, CanArm, CanConfig, ConnectedCanArm, GripperDrive, JointDrive, Model};
@@ -12,8 +12,8 @@ use rand_xoshiro::Xoshiro256PlusPlus;
 use std::array;
 use visuomotor_runtime::arm::BringUpError;
 use visuomotor_runtime::clock::{Duration, Instant};
-use visuomotor_runtime::kinematics::gravity::UPRIGHT_M_PER_S2;
-use visuomotor_runtime::kinematics::{Chain, ChainError, Gravity};
+use visuomotor_runtime::kinematics::dynamics::UPRIGHT_M_PER_S2;
+use visuomotor_runtime::kinematics::{Chain, ChainError, Dynamics};
 
 const JOINTS: usize = 7;
 const STEP_S: f64 = 5e-4;
@@ -46,6 +46,7 @@ pub fn example_config() -> CanConfig {
                 direction: if i % 3 == 1 { -1 } else { 1 },
                 zero_offset_rad: 0.1 * i as f64 - 0.2,
                 torque_limit_nm: Actuator::Model(model).ranges().t_max_nm * 0.6,
+                rotor_inertia_kg_m2: 0.0,
             })
             .collect(),
         gripper: GripperDrive {
@@ -63,7 +64,7 @@ pub fn example_config() -> CanConfig {
 }
 
 /// Joints without mass, so that nothing but the drives moves them.
-pub fn weightless() -> Result<Gravity<JOINTS>, ChainError> {
+pub fn weightless() -> Result<Dynamics<JOINTS>, ChainError> {
     let mut urdf = String::from("<robot name=\"bench\"><link name=\"link0\"/>");
     for i in 1..=JOINTS {
         urdf += &format!(
@@ -74,7 +75,7 @@ pub fn weightless() -> Result<Gravity<JOINTS>, ChainError> {
     }
     urdf += "</robot>";
     let chain = Chain::from_urdf(&urdf, "link0", &format!("link{JOINTS}"))?;
-    Gravity::new(&chain, &urdf, UPRIGHT_M_PER_S2)
+    Dynamics::new(&chain, &urdf, UPRIGHT_M_PER_S2)
 }
 
 /// Inertias that a hand can move.
@@ -168,8 +169,8 @@ impl Bench<JOINTS> for CanBench {
         };
         let port = self.port.take();
         let port = port.ok_or_else(|| error("a bench has one driver".into()))?;
-        let gravity = weightless().map_err(|reason| error(reason.to_string()))?;
-        CanArm::connect(port, &self.config, gravity)
+        let dynamics = weightless().map_err(|reason| error(reason.to_string()))?;
+        CanArm::connect(port, &self.config, dynamics)
     }
 
     fn schedule(&mut self, from: Instant, until: Instant, fault: LineFault) {
@@ -213,15 +214,17 @@ impl Bench<JOINTS> for CanBench {
         Some(Duration::from_millis(self.config.watchdog_ms.into()))
     }
 
+    fn break_drive(&mut self, joint: usize) {
+        self.link.drives().drives[joint].fail(Status(0xB));
+    }
+}
+
+impl Metered<JOINTS> for CanBench {
     fn bits(&self) -> u64 {
         self.link.bits()
     }
 
     fn bits_per_s(&self) -> u64 {
         BITS_PER_S
-    }
-
-    fn break_drive(&mut self, joint: usize) {
-        self.link.drives().drives[joint].fail(Status(0xB));
     }
 }

@@ -16,7 +16,7 @@ pub mod servo;
 #[cfg(feature = "v4l")]
 pub mod v4l;
 
-pub use bench::{Bench, LineFault};
+pub use bench::{Bench, LineFault, Metered};
 pub use commands::Commands;
 pub(super) use drive::{Arms, Drive};
 

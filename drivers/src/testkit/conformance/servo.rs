@@ -1,6 +1,6 @@
 //! The benches of servo arms: five joints and a gripper on a serial line that is exact to the byte, at 100 Hz.
 
-use super::{Bench, LineFault};
+use super::{Bench, LineFault, Metered};
 use crate::servo_bus::calibration::{Calibration, Direction, GripperCalibration, JointCalibration};
 use crate::servo_bus::tables::{MODELS, Model};
 use crate::servo_bus::wire::Protocol;
@@ -244,15 +244,17 @@ impl<K: Kind> Bench<N> for ServoBench<K> {
         (0..=N).map(stopped).collect()
     }
 
+    fn break_drive(&mut self, joint: usize) {
+        self.link.device().servo(joint).overheat();
+    }
+}
+
+impl<K: Kind> Metered<N> for ServoBench<K> {
     fn bits(&self) -> u64 {
         self.link.bits()
     }
 
     fn bits_per_s(&self) -> u64 {
         self.config.baud.into()
-    }
-
-    fn break_drive(&mut self, joint: usize) {
-        self.link.device().servo(joint).overheat();
     }
 }

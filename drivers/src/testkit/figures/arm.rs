@@ -2,7 +2,7 @@
 
 use super::ms;
 use crate::testkit::conformance::arm::longest_io;
-use crate::testkit::conformance::{Arms, Bench, Drive, LineFault};
+use crate::testkit::conformance::{Arms, Bench, Drive, LineFault, Metered};
 use serde::Serialize;
 use visuomotor_runtime::arm::{Arm, Fingers};
 use visuomotor_runtime::clock::{Duration, Instant};
@@ -108,7 +108,7 @@ impl ArmFigures {
 ///
 /// # Errors
 /// When it does not work at all.
-pub fn arm<B: Bench<N>, const N: usize>(seed: u64) -> Result<ArmFigures, String> {
+pub fn arm<B: Metered<N>, const N: usize>(seed: u64) -> Result<ArmFigures, String> {
     let mut arm = Arms::<B, N>::enabled(seed)?;
     arm.start()?;
     let period = arm.bench.period();
@@ -140,7 +140,7 @@ fn cycles_per_s<B: Bench<N>, const N: usize>(seed: u64) -> Result<f64, String> {
     Ok(f64::from(CYCLES) * 1e9 / taken.as_ticks() as f64)
 }
 
-fn bits_per_tick<B: Bench<N>, const N: usize>(arm: &mut Arms<B, N>) -> Result<f64, String> {
+fn bits_per_tick<B: Metered<N>, const N: usize>(arm: &mut Arms<B, N>) -> Result<f64, String> {
     let before = arm.bench.bits();
     for tick in 0..TICKS {
         let dq = if tick < TICKS / 2 { 0.5 } else { -0.5 };
