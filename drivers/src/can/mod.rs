@@ -1,7 +1,7 @@
 //! Arms of quasi-direct-drive actuators on SocketCAN, in the dialect of Damiao's drives. README.md beside this file says how
 //! to wire one.
 //!
-//! Responsible for one frame a drive and tick, for honest ages, and for gravity's share of the torque. Not responsible for limits
+//! Responsible for one frame a drive and tick, for honest ages, and for the share of the torque that weight and inertia take. Not responsible for limits
 //! or for the path: the drives' impedance follows what `safety` lets through.
 
 mod arm;
