@@ -99,7 +99,16 @@ impl<P: CanPort, const N: usize> Body<P, N> {
         let goal = match fingers {
             Some(Fingers::Open) => gripper.angle_rad(gripper.open_m),
             // Never at the goal, so that they press on thin objects as well, and on each other with nothing between them.
-            Some(Fingers::Closed) => self.finger_rad - stretch.copysign(gripper.m_per_rad),
+            Some(Fingers::Closed) => {
+                let goal = self.finger_rad - stretch.copysign(gripper.m_per_rad);
+                let last = gripper.last_rad();
+                // Further than that a pinion has slipped.
+                if gripper.m_per_rad > 0.0 {
+                    goal.max(last)
+                } else {
+                    goal.min(last)
+                }
+            }
             None => self.finger_rad,
         };
         Impedance {

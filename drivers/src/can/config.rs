@@ -242,13 +242,13 @@ impl CanConfig {
             ));
         }
         let open_rad = grip.closed_rad + grip.open_m / grip.m_per_rad;
-        let pressed_rad = grip.closed_rad - (torque / grip.kp).copysign(grip.m_per_rad);
-        if !(pressed_rad.abs() <= ranges.p_max_rad
+        let last_rad = grip.last_rad();
+        if !(last_rad.abs() <= ranges.p_max_rad
             && open_rad.abs() <= ranges.p_max_rad
             && grip.open_m > 0.0)
         {
             return Err(format!(
-                "gripper: open at {open_rad} rad and pressed together at {pressed_rad} rad are not both in reach"
+                "gripper: open at {open_rad} rad and pressed together at {last_rad} rad are not both in reach"
             ));
         }
         if !self.gravity_m_per_s2.iter().all(|g| g.is_finite()) {
@@ -262,6 +262,12 @@ impl GripperDrive {
     /// The torque that presses with `force_n`: what the drive turns is what both pads, each half of it, come together.
     pub fn torque_nm(&self) -> f64 {
         self.force_n * self.m_per_rad.abs()
+    }
+
+    /// The furthest goal of closed fingers, rad: they press with all of `force_n` until they are as far beyond `closed_rad` as
+    /// the spring is stretched then, which soft pads never are.
+    pub fn last_rad(&self) -> f64 {
+        self.closed_rad - (2.0 * self.torque_nm() / self.kp).copysign(self.m_per_rad)
     }
 
     /// Drive angle at this distance of the pads, rad.

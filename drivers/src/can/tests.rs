@@ -241,6 +241,22 @@ fn fingers_press_with_their_force_and_no_more_on_whatever_is_between_them() {
 }
 
 #[test]
+fn fingers_that_slip_are_not_followed() {
+    let (link, mut arm) = enabled();
+    link.drives().plant.object_rad = -3.0;
+    let mut commands = Commands::<7>::new(PERIOD).unwrap();
+    commands.start_at(&tick(&link, &mut arm).unwrap()).unwrap();
+    let last_rad = example_config().gripper.last_rad();
+    for _ in 0..500 {
+        arm.write(&commands.next(0.0, Fingers::Closed).unwrap())
+            .unwrap();
+        tick(&link, &mut arm).unwrap();
+        let goal_rad = link.drives().drives[7].goal().unwrap();
+        assert!(goal_rad >= last_rad - 0.01, "{goal_rad} rad");
+    }
+}
+
+#[test]
 fn killed_in_mid_motion_the_drives_give_up_within_their_watchdog_and_can_be_taken_up_again() {
     let (link, mut arm) = enabled();
     let mut commands = Commands::<7>::new(PERIOD).unwrap();

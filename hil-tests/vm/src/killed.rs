@@ -6,8 +6,8 @@
 use crate::can::ip;
 use crate::can_arm::{JOINTS, Served, make_vcan0};
 use crate::case::{Case, Device, Kernel, Mode, Outcome};
+use crate::program::{PROGRAM, Signal, send, write_launch_file};
 use crate::v4l::node;
-use rustix::process::{Pid, Signal, kill_process};
 use serde_json::json;
 use std::fs::{self, File};
 use std::process::{Child, Command, Stdio};
@@ -21,9 +21,6 @@ use visuomotor_runtime::camera::Image;
 use visuomotor_runtime::clock::{Duration, Instant, LinuxMono};
 use visuomotor_runtime::realtime::{Preference, Thread, ThreadPlan};
 
-const PROGRAM: &str = "target/debug/visuomotor";
-const SHIPPED: &str = "launch/robots/can_arm.toml";
-/// Beside the shipped one, whose paths are relative to it.
 const LAUNCH: &str = "launch/robots/can_arm_to_be_killed.toml";
 /// What it says where a person reads it: its last line may have no end.
 const SAID: &str = "/tmp/killed.log";
@@ -56,7 +53,7 @@ const Q: [f64; JOINTS + 1] = [0.1, 0.548949, 0.0, -1.332549, 0.0, 1.260095, 0.3,
 
 fn stop_when_killed() -> Outcome {
     make_vcan0();
-    let config = write_launch_file();
+    let config = arm();
     let served = Served::start(
         &config,
         Inertias::at(&Q, 0.02, 0.3, STEP.as_ticks() as f64 * 1e-9),
@@ -66,7 +63,7 @@ fn stop_when_killed() -> Outcome {
         let filming = scope.spawn(|| film(&done));
         let killed = std::panic::catch_unwind(|| {
             let silence_ms = killed(&served.drives, config.watchdog_ms);
-            started_again(&served.drives);
+            started_again(&served.drives, config.watchdog_ms);
             json!({"silence_ms": silence_ms, "watchdog_ms": config.watchdog_ms})
         });
         done.store(true, Ordering::Relaxed);
@@ -78,31 +75,13 @@ fn stop_when_killed() -> Outcome {
     Outcome::Passed(figures)
 }
 
-/// The shipped launch file, but for the names of bus and camera, and for gravity, which the drives' mechanics do not know.
-fn write_launch_file() -> CanConfig {
-    let shipped = fs::read_to_string(SHIPPED).expect(SHIPPED);
-    let device = format!("device = \"{}\"", node("loopback").display());
-    let changes = [
-        (
-            "interface = \"can0\"",
-            "interface = \"vcan0\"\ngravity_m_per_s2 = [0.0, 0.0, 0.0]",
-        ),
-        ("device = \"/dev/video0\"", &device),
-        (
-            "size_px = [640, 480]\n",
-            "size_px = [64, 64]\nformat = \"RGB3\"\n",
-        ),
-        ("crop_px = [80, 0, 480, 480]\noutput_px = [64, 64]\n", ""),
-        (
-            "exposure_us = 10000\ngain = 20\nwhite_balance_k = 4600\n",
-            "",
-        ),
-    ];
-    let text = changes.iter().fold(shipped, |text, (from, to)| {
-        assert_eq!(text.matches(from).count(), 1, "{from:?} in {SHIPPED}");
-        text.replace(from, to)
-    });
-    fs::write(LAUNCH, &text).expect(LAUNCH);
+/// The drives' mechanics know no gravity.
+fn arm() -> CanConfig {
+    let weightless = (
+        "watchdog_ms = 50",
+        "watchdog_ms = 50\ngravity_m_per_s2 = [0.0, 0.0, 0.0]",
+    );
+    let text = write_launch_file(LAUNCH, &[weightless]);
     let tables: toml::Table = text.parse().expect("a launch file");
     let arm = tables["arm"]["can"].clone();
     arm.try_into().expect("an arm")
@@ -130,11 +109,6 @@ fn start() -> Child {
     run.stdout(Stdio::null());
     run.stderr(File::create(SAID).expect(SAID));
     run.spawn().expect(PROGRAM)
-}
-
-fn send(child: &Child, signal: Signal) {
-    let id = i32::try_from(child.id()).ok().and_then(Pid::from_raw);
-    kill_process(id.expect("a process"), signal).expect("it runs");
 }
 
 /// Kills it in the middle of a motion. Of each drive, the time between the last frame that it heard and its power's end, ms.
@@ -226,13 +200,16 @@ fn silences(drives: &SharedDrives<Inertias>, killed_at: Instant) -> Vec<f64> {
     silence_ms.into_iter().flatten().collect()
 }
 
-/// The next start finds drives that gave up, and moves them; Ctrl-C ends it, with all power off.
-fn started_again(drives: &SharedDrives<Inertias>) {
+/// The next start finds drives that gave up, and moves them; Ctrl-C ends it, and nothing holds the arm.
+fn started_again(drives: &SharedDrives<Inertias>, watchdog_ms: u32) {
     let mut child = start();
     watching(|| moves(drives, &mut child));
     send(&child, Signal::INT);
     let ended = child.wait().expect("it ends");
     assert_eq!(ended.code(), Some(1), "{ended}: interrupted");
+    // At its end it held the arm.
+    let given_up = Duration::from_millis(watchdog_ms.into()) + STEP + LOOK;
+    LinuxMono::sleep_until(LinuxMono::now() + given_up);
     let drives = drives.lock();
     let powered = drives.drives.iter().filter(|d| d.goal().is_some());
     assert_eq!(powered.count(), 0, "with power");

@@ -11,6 +11,8 @@ mod files;
 mod gamepad;
 mod killed;
 mod planted;
+mod product;
+mod program;
 mod realtime;
 mod serial;
 mod servo_arm;
@@ -34,6 +36,7 @@ fn cases() -> impl Iterator<Item = &'static Case> {
         gamepad::CASES,
         servo_arm::CASES,
         serial::CASES,
+        product::CASES,
         planted::CASES,
     ];
     modules.into_iter().flatten()
