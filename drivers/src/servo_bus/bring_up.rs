@@ -254,23 +254,12 @@ fn fits<const N: usize>(
             "choose the calibration of this arm",
         );
     }
-    let models = calibration
-        .joints
-        .iter()
-        .map(|joint| joint.model)
-        .chain([calibration.gripper.model]);
-    match models
-        .into_iter()
-        .find(|model| model.protocol != config.protocol)
-    {
-        Some(model) => say(
-            format!(
-                "the calibration has a {}, which does not speak {:?}",
-                model.name, config.protocol
-            ),
+    match calibration.check_protocol(config.protocol) {
+        Err(error) => say(
+            error.0,
             "correct `protocol` in the launch file or `model` in the calibration",
         ),
-        None => Ok(()),
+        Ok(()) => Ok(()),
     }
 }
 

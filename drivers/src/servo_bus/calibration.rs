@@ -4,6 +4,7 @@
 //! registers hold: the driver compares them with it.
 
 use super::tables::Model;
+use super::wire::Protocol;
 use serde::Deserialize;
 
 /// A calibration file.
@@ -123,6 +124,21 @@ impl Calibration {
             toml::from_str(text).map_err(|error| CalibrationError(error.to_string()))?;
         calibration.validate()?;
         Ok(calibration)
+    }
+
+    /// The first servo that does not speak this protocol: one line has one.
+    ///
+    /// # Errors
+    /// With its name.
+    pub fn check_protocol(&self, protocol: Protocol) -> Result<(), CalibrationError> {
+        let joints = self.joints.iter().map(|joint| (&joint.name, joint.model));
+        let mut servos = joints.chain([(&self.gripper.name, self.gripper.model)]);
+        match servos.find(|(_, model)| model.protocol != protocol) {
+            Some((name, model)) => ensure(name, false, || {
+                format!("a {} does not speak {protocol:?}", model.name)
+            }),
+            None => Ok(()),
+        }
     }
 
     pub(super) fn validate(&self) -> Result<(), CalibrationError> {
