@@ -228,9 +228,11 @@ fn limits_of<P>(bus: &Bus<P>, config: &ServoBusConfig) -> [DriveLimits; SERVOS_M
             ),
             false => (config.torque_limit, config.speed_max_rad_per_s),
         };
+        let torque = share * servo.model.stall_torque_nm / servo.model.limit_unit_nm;
         *limits = DriveLimits {
-            torque: (share * servo.model.stall_torque_nm / servo.model.limit_unit_nm) as i32,
-            speed: (speed / servo.model.speed_unit_rad_per_s) as i32,
+            torque: (torque as i32).max(1),
+            // A servo takes 0 for no limit.
+            speed: ((speed / servo.model.speed_unit_rad_per_s) as i32).max(1),
         };
     }
     limits
@@ -276,7 +278,8 @@ pub(super) fn connect<P: SerialPort, const N: usize>(
         bus,
         port_name: config.port.clone(),
         limits,
-        gripper_hold: (config.gripper_hold * last.stall_torque_nm / last.limit_unit_nm) as i32,
+        gripper_hold: ((config.gripper_hold * last.stall_torque_nm / last.limit_unit_nm) as i32)
+            .max(1),
         watchdog_units: config.watchdog_units(),
         stall: config.stall,
     };
