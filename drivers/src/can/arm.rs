@@ -82,7 +82,8 @@ impl<P: CanPort, const N: usize> Body<P, N> {
         let joint = &self.joints[i];
         let tau = tau.clamp(-joint.torque_max, joint.torque_max);
         let stretch = (joint.torque_max - tau.abs()) / joint.kp;
-        let q = self.q[i] + (q - self.q[i]).clamp(-stretch, stretch);
+        // Not `clamp`, which panics where the torque is no number; such a goal is not sent.
+        let q = self.q[i] + (q - self.q[i]).max(-stretch).min(stretch);
         Impedance {
             q: joint.direction * (q - joint.zero_rad),
             dq: joint.direction * dq,

@@ -449,6 +449,16 @@ fn an_arm_that_is_not_what_the_launch_file_says_is_refused_with_a_remedy() {
 }
 
 #[test]
+fn torques_beyond_all_numbers_are_no_command_and_no_panic() {
+    let (link, config) = link();
+    let chain = Chain::<7>::from_urdf(URDF, "base_link", "tcp").unwrap();
+    let dynamics = Dynamics::new(&chain, URDF, [0.0, 0.0, -1e308]).unwrap();
+    let connected = CanArm::connect(link.clone(), &config, dynamics).unwrap();
+    assert!(connected.enable().is_err());
+    assert!(!statuses(&link).contains(&1), "{:?}", statuses(&link));
+}
+
+#[test]
 fn where_one_drive_gets_no_power_none_keeps_it() {
     for broken in 0..8 {
         let (link, config) = link();

@@ -89,7 +89,7 @@ pub enum PictureError {
 }
 
 /// No camera has more, and all sizes in bytes stay within 32 bits.
-const SIDE_MAX: u32 = 8192;
+pub(crate) const SIDE_MAX: u32 = 8192;
 
 /// Converts the pictures of one source.
 pub struct Converter {

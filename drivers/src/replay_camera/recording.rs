@@ -133,6 +133,11 @@ fn decode_png(bytes: &[u8], image: &mut Image) -> Option<()> {
     let mut decoder = png::Decoder::new(Cursor::new(bytes));
     decoder.set_transformations(png::Transformations::normalize_to_color8());
     let mut reader = decoder.read_info().ok()?;
+    // Before there is memory for it: a file of a hundred bytes may claim to be of any size.
+    let (width, height) = (reader.info().width, reader.info().height);
+    if width.max(height) > picture::SIDE_MAX {
+        return None;
+    }
     let mut pixels = vec![0; reader.output_buffer_size()?];
     let info = reader.next_frame(&mut pixels).ok()?;
     let channels = info.color_type.samples();

@@ -206,6 +206,14 @@ fn what_cannot_be_played_is_refused() {
     assert!(matches!(open(&good), Some(ReplayError::Unreadable(0))));
     fs::remove_file(album.0.join("0000.jpg")).unwrap();
     assert!(matches!(open(&good), Some(ReplayError::Empty(_))));
+    // A head that claims more than there is memory for, and nothing behind it.
+    let head = png::Encoder::new(
+        fs::File::create(album.0.join("0000.png")).unwrap(),
+        2_000_000,
+        2_000_000,
+    );
+    drop(head.write_header().unwrap());
+    assert!(matches!(open(&good), Some(ReplayError::Unreadable(0))));
     let text = "path = \"a.mcap\"\nfps = 3";
     assert!(toml::from_str::<ReplayConfig>(text).is_err());
 }

@@ -228,9 +228,11 @@ fn limits_of<P>(bus: &Bus<P>, config: &ServoBusConfig) -> [DriveLimits; SERVOS_M
             ),
             false => (config.torque_limit, config.speed_max_rad_per_s),
         };
+        let torque = share * servo.model.stall_torque_nm / servo.model.limit_unit_nm;
         *limits = DriveLimits {
-            torque: (share * servo.model.stall_torque_nm / servo.model.limit_unit_nm) as i32,
-            speed: (speed / servo.model.speed_unit_rad_per_s) as i32,
+            torque: (torque as i32).max(1),
+            // A servo takes 0 for no limit.
+            speed: ((speed / servo.model.speed_unit_rad_per_s) as i32).max(1),
         };
     }
     limits
@@ -254,23 +256,12 @@ fn fits<const N: usize>(
             "choose the calibration of this arm",
         );
     }
-    let models = calibration
-        .joints
-        .iter()
-        .map(|joint| joint.model)
-        .chain([calibration.gripper.model]);
-    match models
-        .into_iter()
-        .find(|model| model.protocol != config.protocol)
-    {
-        Some(model) => say(
-            format!(
-                "the calibration has a {}, which does not speak {:?}",
-                model.name, config.protocol
-            ),
+    match calibration.check_protocol(config.protocol) {
+        Err(error) => say(
+            error.0,
             "correct `protocol` in the launch file or `model` in the calibration",
         ),
-        None => Ok(()),
+        Ok(()) => Ok(()),
     }
 }
 
@@ -287,7 +278,8 @@ pub(super) fn connect<P: SerialPort, const N: usize>(
         bus,
         port_name: config.port.clone(),
         limits,
-        gripper_hold: (config.gripper_hold * last.stall_torque_nm / last.limit_unit_nm) as i32,
+        gripper_hold: ((config.gripper_hold * last.stall_torque_nm / last.limit_unit_nm) as i32)
+            .max(1),
         watchdog_units: config.watchdog_units(),
         stall: config.stall,
     };

@@ -183,6 +183,9 @@ fn read_window(config: &ServoBusConfig, servos: &[Servo]) -> Duration {
 }
 
 /// What such an arm will say that a tick's reading and writing takes at most.
+///
+/// # Panics
+/// When a servo speaks another protocol than the line's: [`Calibration::check_protocol`] comes first.
 pub fn io_time_max(config: &ServoBusConfig, calibration: &Calibration) -> Duration {
     read_window(config, &servos(calibration))
 }

@@ -4,6 +4,7 @@
 //! registers hold: the driver compares them with it.
 
 use super::tables::Model;
+use super::wire::Protocol;
 use serde::Deserialize;
 
 /// A calibration file.
@@ -125,6 +126,21 @@ impl Calibration {
         Ok(calibration)
     }
 
+    /// The first servo that does not speak this protocol: one line has one.
+    ///
+    /// # Errors
+    /// With its name.
+    pub fn check_protocol(&self, protocol: Protocol) -> Result<(), CalibrationError> {
+        let joints = self.joints.iter().map(|joint| (&joint.name, joint.model));
+        let mut servos = joints.chain([(&self.gripper.name, self.gripper.model)]);
+        match servos.find(|(_, model)| model.protocol != protocol) {
+            Some((name, model)) => ensure(name, false, || {
+                format!("a {} does not speak {protocol:?}", model.name)
+            }),
+            None => Ok(()),
+        }
+    }
+
     pub(super) fn validate(&self) -> Result<(), CalibrationError> {
         for joint in &self.joints {
             joint.validate()?;
@@ -167,7 +183,12 @@ fn within_a_turn(name: &str, model: &Model, [low, high]: [i32; 2]) -> Result<(),
 
 impl JointCalibration {
     fn validate(&self) -> Result<(), CalibrationError> {
-        within_a_turn(&self.name, self.model, self.range_ticks)
+        within_a_turn(&self.name, self.model, self.range_ticks)?;
+        // The URDF's zero may lie where the joint does not get to, and not further than a turn away.
+        let (turn, zero) = (self.model.ticks_per_turn, self.zero_ticks);
+        ensure(&self.name, (-turn..2 * turn).contains(&zero), || {
+            format!("zero_ticks = {zero} is more than a turn away from every tick of the encoder")
+        })
     }
 
     /// The ticks nearest to the range's middle that are the same place on the encoder.
@@ -333,6 +354,16 @@ mod tests {
             ("id = 2", "id = 1", "two servos"),
             ("id = 2", "id = 254", "id 254"),
             ("direction = 1", "direction = 2", "direction is 1 or -1"),
+            (
+                "zero_ticks = 2048",
+                "zero_ticks = 8192",
+                "zero_ticks = 8192",
+            ),
+            (
+                "zero_ticks = 2048",
+                "zero_ticks = -2147483648",
+                "a turn away",
+            ),
             ("\"sts3215\"", "\"sts9\"", "no table of a model"),
             ("range_ticks = [", "range_ticks = [-", "seam"),
             ("zero_ticks = ", "zero = ", "unknown field"),

@@ -137,6 +137,12 @@ impl ServoBusConfig {
                 return Some(format!("{key} = {share} is not above 0 and at most 1"));
             }
         }
+        let (hold, most) = (self.gripper_hold, self.gripper_torque_limit);
+        if hold > most {
+            return Some(format!(
+                "gripper_hold = {hold} is above gripper_torque_limit = {most}: a gripper that holds would push harder than one that moves"
+            ));
+        }
         let positive = [
             ("speed_max_rad_per_s", self.speed_max_rad_per_s, 100.0),
             (

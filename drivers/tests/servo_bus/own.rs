@@ -225,6 +225,10 @@ fn bring_up_refuses_what_is_wrong_and_says_what_to_do() {
         ),
         (|bench| bench.config.torque_limit = f64::NAN, "torque_limit"),
         (
+            |bench| bench.config.gripper_hold = 0.6,
+            "gripper_hold = 0.6 is above gripper_torque_limit = 0.5",
+        ),
+        (
             |bench| bench.config.protocol = Protocol::Dynamixel,
             "watchdog_ms is missing",
         ),
@@ -353,6 +357,19 @@ fn emulated_servos_answer_as_the_manuals_say() {
         ask(&mut port, write.bytes()),
         hex("FF FF FD 00 01 04 00 55 00 A1 0C")
     );
+}
+
+/// A servo takes a speed of 0 for no limit.
+#[test]
+fn a_limit_below_a_servos_unit_is_its_smallest_and_not_none() {
+    let mut bench = ServoBench::<Feetech>::new(5);
+    bench.config.speed_max_rad_per_s = 1e-4;
+    bench.config.gripper_speed_max_rad_per_s = 1e-4;
+    let running = Running::on(bench);
+    for i in 0..=N {
+        let speed = running.bench.link.device().servo(i).memory.word(46);
+        assert_eq!(speed, 1, "servo {i}");
+    }
 }
 
 #[test]

@@ -83,6 +83,15 @@ fn calibration(
         .map_err(|error| source.error_in(KEY, error))?;
     let calibration =
         Calibration::parse(&file.text).map_err(|error| InputError::file(&file.path, error))?;
+    calibration
+        .check_protocol(config.protocol)
+        .map_err(|error| {
+            let problem = format!(
+                "{error}; correct `model`, or arm.servo_bus.protocol in {}",
+                source.path.display()
+            );
+            InputError::file(&file.path, problem)
+        })?;
     let found = calibration.joints.len();
     if found != joints {
         let problem = format!("it has {found} joints, and the arm has {joints}");

@@ -255,6 +255,7 @@ fn drives_that_would_stop_in_normal_operation_or_too_late_are_refused_at_their_l
         "protocol = \"dynamixel\"\nwatchdog_ms = 100",
     );
     let dynamixel = feetech.replace("sts3215", "xl330-m288");
+    let mixed = feetech.replacen("sts3215", "xl330-m288", 1);
     // Four periods of 4 ms and 3.6 ms of I/O; four of 10 ms and some 7 ms.
     for (text, servos, from, to, says) in [
         (
@@ -327,6 +328,23 @@ fn drives_that_would_stop_in_normal_operation_or_too_late_are_refused_at_their_l
             "rate_hz = 100.0",
             "rate_hz = 300.0",
             &["control.rate_hz", "has no time"],
+        ),
+        (
+            &so101,
+            &mixed,
+            "protocol = \"feetech\"",
+            "protocol = \"feetech\"\nbaud = 1000000",
+            &[
+                "calibration.toml",
+                "shoulder_pan: a xl330-m288 does not speak Feetech",
+            ],
+        ),
+        (
+            &koch,
+            &feetech,
+            "watchdog_ms = 100",
+            "watchdog_ms = 200",
+            &["calibration.toml", "does not speak Dynamixel"],
         ),
         (
             &koch,
