@@ -351,6 +351,16 @@ impl<const N: usize> Launch<N> {
             workspace,
             origin_in_base_m,
         )?;
+        if let Some(ArmConfig::Can(config)) = &arm {
+            let robot_model = (&chain, urdf_text.as_str());
+            hardware::check_drives(
+                &source,
+                config,
+                robot_model,
+                &robot.home_rad.into(),
+                &limits,
+            )?;
+        }
         Ok(Self {
             urdf_text,
             chain,

@@ -3,6 +3,8 @@
 //! Not responsible for what the file means ([`crate::config`]).
 
 use std::fmt;
+use std::fs::File;
+use std::io::{self, Read};
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 use toml::Spanned;
@@ -71,10 +73,19 @@ impl fmt::Display for InputError {
     }
 }
 
+/// No file that a person writes is longer; a device may never end.
+const BYTES_MAX: u64 = 16 << 20;
+
 impl Source {
     pub fn read(path: &Path) -> Result<Self, InputError> {
-        let text = std::fs::read_to_string(path)
-            .map_err(|error| InputError::file(path, format!("cannot be read: {error}")))?;
+        let mut text = String::new();
+        let read = File::open(path)
+            .and_then(|file| file.take(BYTES_MAX).read_to_string(&mut text))
+            .and_then(|bytes| match bytes as u64 {
+                BYTES_MAX => Err(io::Error::other("it has 16 MiB or more")),
+                _ => Ok(()),
+            });
+        read.map_err(|error| InputError::file(path, format!("cannot be read: {error}")))?;
         Ok(Self {
             path: path.to_owned(),
             text,
@@ -161,6 +172,12 @@ mod tests {
             path: "a.toml".into(),
             text: text.to_owned(),
         }
+    }
+
+    #[test]
+    fn a_file_without_an_end_is_refused() {
+        let refused = Source::read(Path::new("/dev/zero")).err().expect("refused");
+        assert!(refused.to_string().contains("16 MiB"), "{refused}");
     }
 
     const TEXT: &str =

@@ -193,10 +193,14 @@ impl CanConfig {
             if !ranges.is_valid() {
                 return refuse("the ranges of its actuator are not all finite and positive".into());
             }
-            if !(kp > 0.0 && kp <= ranges.kp_max && kd > 0.0 && kd <= ranges.kd_max) {
-                let (kp_max, kd_max) = (ranges.kp_max, ranges.kd_max);
+            // Less than a step of its 12 bits may be sent as 0.
+            let is_sent = |gain: f64, max: f64| (max / 4095.0..=max).contains(&gain);
+            let (kp_max, kd_max) = (ranges.kp_max, ranges.kd_max);
+            if !(is_sent(kp, kp_max) && is_sent(kd, kd_max)) {
                 return refuse(format!(
-                    "kp = {kp} and kd = {kd} must be above 0, and up to {kp_max} and {kd_max}"
+                    "kp = {kp} and kd = {kd} must be at least {:.4} and {:.4}, and up to {kp_max} and {kd_max}",
+                    kp_max / 4095.0,
+                    kd_max / 4095.0
                 ));
             }
         }

@@ -21,6 +21,8 @@ const CHUNK: usize = 256;
 /// No servo turns faster: an answer that says so was garbled on its way.
 const RAD_PER_S_MAX: f64 = 60.0;
 const JUMP_RAD_MAX: f64 = 0.05;
+/// No servo counts further, 256 turns either way.
+const TICKS_MAX: u32 = 1 << 20;
 
 #[derive(Clone, Debug)]
 pub(super) enum Joint {
@@ -365,10 +367,28 @@ fn sample(
     };
     Some(Sample {
         sampled_at,
-        ticks: feedback.position.get(data)?,
+        ticks: (feedback.position.get(data)).filter(|ticks| ticks.unsigned_abs() <= TICKS_MAX)?,
         speed: feedback.speed.get(data)?,
         load: feedback.load.get(data)?,
         errors,
         watchdog_has_stopped_it: watchdog < 0,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::servo_bus::tables::XL330;
+
+    #[test]
+    fn a_position_that_no_servo_counts_to_is_no_sample() {
+        let feedback = XL330.feedback;
+        for (ticks, is_sample) in [(-4095, true), (1 << 20, true), (i32::MIN, false)] {
+            let mut data = vec![0; feedback.len.into()];
+            feedback.position.set(&mut data, ticks);
+            let now = Instant::from_ticks(1);
+            let sample = sample(Protocol::Dynamixel, &feedback, 0, &data, now);
+            assert_eq!(sample.map(|s| s.ticks), is_sample.then_some(ticks));
+        }
+    }
 }

@@ -11,6 +11,9 @@ use visuomotor_drivers::servo_bus::{self, Calibration, ServoBusConfig};
 use visuomotor_drivers::v4l::V4lConfig;
 use visuomotor_policies::manifest::CameraMount;
 use visuomotor_runtime::clock::Duration;
+use visuomotor_runtime::kinematics::{Chain, Dynamics};
+use visuomotor_runtime::safety::Limits;
+use visuomotor_runtime::units::{JointAccelerations, JointPositions, JointVelocities};
 
 /// `[arm.servo_bus]` or `[arm.can]`.
 #[derive(Clone, Debug, Deserialize)]
@@ -70,6 +73,46 @@ impl ArmTable {
             }
         }
     }
+}
+
+/// Compares CAN drives with the robot description.
+///
+/// # Errors
+/// When the drives contradict themselves, or cannot carry the arm where it starts, or their own rotors.
+pub(super) fn check_drives<const N: usize>(
+    source: &Source,
+    config: &CanConfig,
+    (chain, urdf_text): (&Chain<N>, &str),
+    home: &JointPositions<N>,
+    limits: &Limits<N>,
+) -> Result<(), InputError> {
+    let refuse = |problem: String| Err(source.error_in("arm.can", problem));
+    if let Err(problem) = config.check(chain.limits()) {
+        return refuse(problem);
+    }
+    let dynamics = Dynamics::new(chain, urdf_text, config.gravity_m_per_s2)
+        .map_err(|error| source.error_in("robot.urdf", error))?;
+    let (dq, ddq) = (JointVelocities::zeros(), JointAccelerations::zeros());
+    let held = dynamics.torques(home, &dq, &ddq);
+    for (i, (joint, bounds)) in config.joint.iter().zip(limits.joints()).enumerate() {
+        let (id, most) = (joint.id, joint.torque_limit_nm);
+        let (hold, turn) = (held[i].abs(), joint.rotor_inertia_kg_m2 * bounds.ddq_max);
+        let holds = hold <= most;
+        if !holds {
+            return refuse(format!(
+                "drive {id}: by the masses of the URDF it takes {hold:.1} N·m to hold the arm at home_rad, and its \
+                 torque_limit_nm is {most}: correct the masses, gravity_m_per_s2 or the limit"
+            ));
+        }
+        if turn > most {
+            return refuse(format!(
+                "drive {id}: with rotor_inertia_kg_m2 = {} its own rotor takes {turn:.1} N·m at the joint's acceleration limit \
+                 of {} rad/s², and its torque_limit_nm is {most}: correct one of them",
+                joint.rotor_inertia_kg_m2, bounds.ddq_max
+            ));
+        }
+    }
+    Ok(())
 }
 
 fn calibration(

@@ -238,6 +238,45 @@ fn template(name: &str) -> String {
 }
 
 #[test]
+fn can_drives_that_cannot_be_are_refused_at_their_table() {
+    let scratch = Scratch::new("drives");
+    let shipped = template("can_arm");
+    for (from, to, says) in [
+        ("id = 2\n", "id = 1\n", "another drive's too"),
+        ("id = 2\n", "id = 16\n", "outside 1 to 15"),
+        ("kp = 80.0", "kp = 0.06", "must be at least"),
+        (
+            "torque_limit_nm = 7.0",
+            "torque_limit_nm = nan",
+            "must be above 0",
+        ),
+        (
+            "rotor_inertia_kg_m2 = 0.008",
+            "rotor_inertia_kg_m2 = 8.0",
+            "its own rotor takes",
+        ),
+        ("force_n = 25.0", "force_n = nan", "gripper: force_n"),
+        (
+            "watchdog_ms = 50",
+            "watchdog_ms = 50\ngravity_m_per_s2 = [0.0, 0.0, -1e308]",
+            "to hold the arm at home_rad",
+        ),
+        (
+            "watchdog_ms = 50",
+            "watchdog_ms = 50\ngravity_m_per_s2 = [0.0, 0.0, -98.0]",
+            "to hold the arm at home_rad",
+        ),
+    ] {
+        let path = scratch.write("drives.toml", changed(&shipped, from, to));
+        let output = run("doctor {}", &[&path]);
+        let said = stderr(&output);
+        assert_eq!(output.status.code(), Some(2), "{to}: {said}");
+        assert!(said.contains(says), "{to}: {said}");
+        assert!(said.contains("drives.toml:"), "{to}: {said}");
+    }
+}
+
+#[test]
 fn drives_that_would_stop_in_normal_operation_or_too_late_are_refused_at_their_line() {
     let scratch = Scratch::new("watchdogs");
     let can = template("can_arm");

@@ -1,3 +1,5 @@
+//! The torques against textbook cases, against the gradient of the potential energy, and against Lagrange's equations.
+
 use super::super::chain::tests::{IIWA14, iiwa14};
 use super::*;
 use proptest::array::{uniform3, uniform7};
