@@ -9,7 +9,7 @@ use crate::error::{CommandError, Grade};
 use crate::film::Observer;
 use crate::jobs::{self, Event};
 use crate::output;
-use crate::policy;
+use crate::policy::{self, Pictures};
 use crate::report::{Class, wilson95};
 use crate::rig::Rig;
 use rand::{RngExt, SeedableRng};
@@ -64,7 +64,8 @@ pub fn run(args: &BinArgs) -> Result<Grade, CommandError> {
     if let Some(scene) = &mut launch.scene {
         fill(scene, args.objects_in_bin, args.wall_height_m);
     }
-    let policy = policy::open(&launch, args.policy.as_ref()).map_err(CommandError::input)?;
+    let policy = policy::open(&launch, args.policy.as_ref(), Pictures::Scene)
+        .map_err(CommandError::input)?;
     let mut rig =
         Rig::new(&launch, Split::Test, policy.policy, None).map_err(CommandError::input)?;
     let (_sender, events) = jobs::interruptible();

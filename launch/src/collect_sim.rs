@@ -6,7 +6,7 @@ use crate::collect::ShardWriter;
 use crate::config::Launch;
 use crate::error::{CommandError, Grade};
 use crate::output;
-use crate::policy::{self, OpenPolicy, PolicyChoice};
+use crate::policy::{self, OpenPolicy, Pictures, PolicyChoice};
 use crate::report::{EpisodeResult, Report};
 use crate::rig::Rig;
 use visuomotor_runtime::episode::Sha256;
@@ -48,7 +48,8 @@ struct Collector<'a> {
 impl<'a> Collector<'a> {
     fn new(args: &'a CollectArgs, launch: &'a Launch, share: Share) -> Result<Self, CommandError> {
         let OpenPolicy { policy, identity } =
-            policy::open(launch, args.policy.as_ref()).map_err(CommandError::input)?;
+            policy::open(launch, args.policy.as_ref(), Pictures::Scene)
+                .map_err(CommandError::input)?;
         let split = args.split.into();
         let rig = Rig::new(launch, split, policy, None).map_err(CommandError::input)?;
         let meta = serde_json::json!({

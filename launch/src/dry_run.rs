@@ -8,7 +8,7 @@ use crate::bench_tick::random_decision;
 use crate::config::{JOINTS, Launch};
 use crate::error::CommandError;
 use crate::output;
-use crate::policy::{self, PolicyChoice};
+use crate::policy::{self, Pictures, PolicyChoice};
 use crate::recording::{Lineage, Particulars};
 use crate::session::QUEUES;
 use crate::threads::{self, CameraLink, ControlLink, PolicyLink, PolicyThread, SoFar};
@@ -95,7 +95,7 @@ impl<'a> DryRun<'a> {
         seed: u64,
         camera: PatternCamera,
     ) -> Result<Self, CommandError> {
-        let identity = policy::open(launch, Some(&PolicyChoice::Weak))
+        let identity = policy::open(launch, Some(&PolicyChoice::Weak), Pictures::Scene)
             .map_err(CommandError::input)?
             .identity;
         let plan = ThreadPlan::control(launch.control.cpu);

@@ -9,7 +9,7 @@ use crate::error::{CommandError, Grade};
 use crate::film::{Both, Film};
 use crate::jobs::Outcome;
 use crate::output;
-use crate::policy::{self, OpenPolicy};
+use crate::policy::{self, OpenPolicy, Pictures};
 use crate::recording::{Lineage, Particulars, Recording};
 use crate::report::{Class, EpisodeResult, Report};
 use crate::rig::{Drawn, Rig};
@@ -46,7 +46,8 @@ fn evaluate<const N: usize>(args: &EvalArgs, mut launch: Launch<N>) -> Result<Gr
     let strips = StripDirectory::beside(&sheet, args.worker.share.is_some());
     prepare(args, &sheet, &strips)?;
     let OpenPolicy { policy, identity } =
-        policy::open(&launch, args.policy.as_ref()).map_err(CommandError::input)?;
+        policy::open(&launch, args.policy.as_ref(), Pictures::Scene)
+            .map_err(CommandError::input)?;
     let lineage = Lineage::new(&launch, identity).map_err(CommandError::failed)?;
     let view_px = args.video.is_some().then_some(VIEW_PX);
     let mut rig =

@@ -195,7 +195,7 @@ fn dispatch(command: &Command) -> Result<Grade, CommandError> {
         visuomotor_runtime::safety::OperatingMode::default(),
     )
     .map_err(CommandError::input)?;
-    policy::open(&launch, choice.as_ref()).map_err(CommandError::input)?;
+    policy::open(&launch, choice.as_ref(), policy::Pictures::Scene).map_err(CommandError::input)?;
     Err(CommandError::input(format!(
         "{} needs the simulator, which this program was built without; build it with the feature `sim`",
         path.display()

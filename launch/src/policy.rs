@@ -1,13 +1,16 @@
-//! Which policy decides: the launch file's, or another that the command line names.
+//! Which policy decides: the launch file's, or another that the command line names; and whether it can decide there.
 //!
-//! Not responsible for what a policy is ([`visuomotor_policies`]).
+//! Not responsible for what a policy is ([`visuomotor_policies`]), nor for what it must have in common with the robot
+//! ([`fit`]).
+
+mod fit;
 
 use crate::config::Launch;
 use crate::source::{InputError, Source};
 use std::convert::Infallible;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
-use visuomotor_policies::manifest::{CameraMount, GraphSpec, Manifest};
+use visuomotor_policies::manifest::{GraphSpec, Manifest};
 use visuomotor_policies::{CemOverrides, PolicyConfig, PolicyKind, PolicyOpenError};
 use visuomotor_runtime::episode::{Sha256, TextMap};
 use visuomotor_runtime::policy::Policy;
@@ -30,6 +33,17 @@ impl FromStr for PolicyChoice {
             path => Self::Manifest(path.into()),
         })
     }
+}
+
+/// Which pictures the policy will see.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Pictures {
+    /// In real time: those of the launch file's camera; of its scene where it names none.
+    Live,
+    /// In simulated time: always those of the scene.
+    Scene,
+    /// Those that were looked at when an episode was recorded.
+    Recorded,
 }
 
 /// A policy that is ready to decide.
@@ -61,16 +75,20 @@ pub enum OpenError {
     /// The command line names it.
     #[error(transparent)]
     Choice(PolicyOpenError),
+    /// The command line names it, and nothing tells it what it has to know.
+    #[error("--policy {name}: {problem}")]
+    Privileged { name: String, problem: String },
 }
 
 /// Loads the policy and checks it against the robot.
 ///
 /// # Errors
-/// When a file is missing or damaged, or the policy was made for another robot; points into the launch file where that
-/// has to change.
+/// When a file is missing or damaged, when the policy was made for another robot, or knows what a physical one does not tell;
+/// points into the launch file where that has to change.
 pub fn open<const N: usize>(
     launch: &Launch<N>,
     choice: Option<&PolicyChoice>,
+    pictures: Pictures,
 ) -> Result<OpenPolicy, OpenError> {
     let chosen;
     let (config, directory) = match choice {
@@ -89,11 +107,17 @@ pub fn open<const N: usize>(
     };
     let identity = match config.read_manifest(directory).map_err(refuse)? {
         Some(manifest) => {
-            check_fit(launch, &manifest)?;
+            fit::check(launch, &manifest, pictures)?;
             let path = directory.join(config.manifest.as_deref().unwrap_or(Path::new("")));
             Identity::learned(manifest, Source::read(&path)?, config)
         }
-        None => Identity::scripted(config.kind),
+        None => {
+            let identity = Identity::scripted(config.kind);
+            if pictures == Pictures::Live && launch.arm.is_some() {
+                return Err(privileged(launch, choice, identity.name));
+            }
+            identity
+        }
     };
     let policy = visuomotor_policies::open(config, directory, &launch.action).map_err(refuse)?;
     Ok(OpenPolicy { policy, identity })
@@ -161,86 +185,22 @@ impl Identity {
     }
 }
 
-/// What a policy was trained with and the robot does otherwise makes it blind, not merely worse.
-fn check_fit<const N: usize>(launch: &Launch<N>, manifest: &Manifest) -> Result<(), InputError> {
-    let differs = |key: &str, policy: String, robot: String| {
-        let problem = format!(
-            "{robot} here, but {} was trained with {policy}",
-            manifest.name
-        );
-        Err(launch.source.error_in(key, problem))
-    };
-    if manifest.rate_hz != launch.task.action_rate_hz {
-        let (policy, robot) = (manifest.rate_hz, launch.task.action_rate_hz);
-        return differs("task.action_rate_hz", policy.to_string(), robot.to_string());
+/// A scripted policy is told where the objects are, and no camera tells that.
+fn privileged<const N: usize>(
+    launch: &Launch<N>,
+    choice: Option<&PolicyChoice>,
+    name: String,
+) -> OpenError {
+    let shown = launch.source.path.display();
+    let problem = format!(
+        "{name:?} needs the simulator's truth, and this arm is a physical one: run a trained policy with `--policy \
+         path/to/manifest.toml`, or try {name:?} in simulated time with `visuomotor eval {shown}`; `visuomotor emulate {shown}` \
+         serves simulated drives to a trained one"
+    );
+    match choice {
+        None => OpenError::Launch(launch.source.error_in("policy.kind", problem)),
+        Some(_) => OpenError::Privileged { name, problem },
     }
-    if manifest.max_steps < launch.task.steps_max {
-        let (policy, robot) = (manifest.max_steps, launch.task.steps_max);
-        return differs(
-            "task.steps_max",
-            format!("at most {policy}"),
-            robot.to_string(),
-        );
-    }
-    let (low, high) = (launch.task.goal_low_m, launch.task.goal_high_m);
-    let known = &manifest.workspace;
-    let reach = [low[0], low[1], high[0], high[1]].map(f64::abs);
-    if reach.iter().any(|&reach| reach > known.xy_max_m)
-        || low[2] < known.z_min_m
-        || high[2] > known.z_max_m
-    {
-        let policy = format!("at most {known:?}");
-        return differs(
-            "task.goal_low_m",
-            policy,
-            format!("a goal from {low:?} to {high:?}"),
-        );
-    }
-    let size = [manifest.image.width, manifest.image.height];
-    let mut cameras = Vec::new();
-    if let Some(camera) = &launch.camera {
-        let size_px = camera.output_px();
-        cameras.push((
-            "camera",
-            "v4l.output_px",
-            "mount",
-            size_px,
-            camera.mount.clone(),
-        ));
-    }
-    #[cfg(feature = "sim")]
-    if let Some(scene) = &launch.scene {
-        let mount = CameraMount {
-            position_m: scene.camera.position_m,
-            target_m: scene.camera.target_m,
-            fovy_deg: scene.camera.fovy_deg,
-        };
-        let size_px = Some(scene.camera.size_px);
-        cameras.push(("scene", "camera.size_px", "camera", size_px, Some(mount)));
-    }
-    for (table, size_key, mount_key, size_px, mount) in cameras {
-        if let Some(robot) = size_px.filter(|robot| *robot != size) {
-            let key = format!("{table}.{size_key}");
-            return differs(&key, format!("{size:?}"), format!("{robot:?}"));
-        }
-        let Some(mount) = mount.filter(|mount| *mount != manifest.camera) else {
-            continue;
-        };
-        let table = format!("{table}.{mount_key}");
-        let trained = &manifest.camera;
-        for (key, policy, robot) in [
-            ("position_m", trained.position_m, mount.position_m),
-            ("target_m", trained.target_m, mount.target_m),
-        ] {
-            if policy != robot {
-                let key = format!("{table}.{key}");
-                return differs(&key, format!("{policy:?}"), format!("{robot:?}"));
-            }
-        }
-        let (policy, robot) = (trained.fovy_deg.to_string(), mount.fovy_deg.to_string());
-        return differs(&format!("{table}.fovy_deg"), policy, robot);
-    }
-    Ok(())
 }
 
 fn in_launch_file<const N: usize>(launch: &Launch<N>, error: &PolicyOpenError) -> InputError {

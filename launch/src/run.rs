@@ -7,7 +7,7 @@ use crate::cli::RunArgs;
 use crate::config::Launch;
 use crate::error::{CommandError, Grade};
 use crate::output;
-use crate::policy;
+use crate::policy::{self, Pictures};
 use crate::quantiles::Quantiles;
 use crate::session::{self, Plan, SessionError, Summary};
 use serde::Serialize;
@@ -92,7 +92,8 @@ fn session<const N: usize>(args: &RunArgs, mut launch: Launch<N>) -> Result<Grad
     if args.allow_non_realtime {
         launch.control.real_time = Preference::Preferred;
     }
-    let policy = policy::open(&launch, args.policy.as_ref()).map_err(CommandError::input)?;
+    let policy =
+        policy::open(&launch, args.policy.as_ref(), Pictures::Live).map_err(CommandError::input)?;
     output::check_json(args.stats.as_deref())?;
     let directory = match &args.record {
         Some(directory) => directory,

@@ -395,7 +395,7 @@ impl Drop for EndOnDrop<'_> {
 #[cfg(test)]
 pub(crate) mod tests {
     use super::*;
-    use crate::policy::{self, PolicyChoice};
+    use crate::policy::{self, Pictures, PolicyChoice};
     use std::path::Path;
     use std::sync::Mutex;
     use visuomotor_runtime::episode::{Ending, Episode};
@@ -432,7 +432,7 @@ pub(crate) mod tests {
         let interrupted = Arc::new(AtomicBool::new(false));
         let policy = OpenPolicy {
             policy: Box::new(Hanging(interrupted.clone())),
-            identity: policy::open(&launch, Some(&PolicyChoice::Weak))
+            identity: policy::open(&launch, Some(&PolicyChoice::Weak), Pictures::Live)
                 .unwrap()
                 .identity,
         };

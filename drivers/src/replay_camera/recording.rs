@@ -11,19 +11,19 @@ use visuomotor_runtime::episode::{self, EpisodeError};
 
 #[derive(Debug, thiserror::Error)]
 pub enum ReplayError {
-    #[error("[camera] path: cannot read {path}: {source}")]
+    #[error("[camera.replay] path: cannot read {path}: {source}")]
     Read { path: PathBuf, source: io::Error },
-    #[error("[camera] path: {path}: {source}")]
+    #[error("[camera.replay] path: {path}: {source}")]
     Episode { path: PathBuf, source: EpisodeError },
     #[error(
-        "[camera] path: {0} holds no picture: write an episode, a JPEG or PNG, or a directory of those"
+        "[camera.replay] path: {0} holds no picture: write an episode, a JPEG or PNG, or a directory of those"
     )]
     Empty(PathBuf),
     #[error("picture {0} is no JPEG and no PNG, or is damaged")]
     Unreadable(u64),
-    #[error("[camera]: {0}")]
+    #[error("[camera.replay]: {0}")]
     Picture(#[from] PictureError),
-    #[error("[camera] stills_hz = {0}: write how many stills a second, from 0.01 to 1000")]
+    #[error("[camera.replay] stills_hz = {0}: write how many stills a second, from 0.01 to 1000")]
     Rate(f64),
 }
 

@@ -104,7 +104,7 @@ fn film(done: &AtomicBool) {
 
 fn start() -> Child {
     let mut run = Command::new(PROGRAM);
-    run.args(["run", LAUNCH, "--policy", "weak", "--episodes", "1"]);
+    run.args(["run", LAUNCH, "--episodes", "1"]);
     run.args(["--record", "/tmp/killed"]);
     run.stdout(Stdio::null());
     run.stderr(File::create(SAID).expect(SAID));

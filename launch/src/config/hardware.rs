@@ -6,11 +6,12 @@ use crate::source::{InputError, Source};
 use serde::Deserialize;
 use std::path::Path;
 use visuomotor_drivers::can::CanConfig;
-use visuomotor_drivers::replay_camera::ReplayConfig;
+use visuomotor_drivers::replay_camera::{AsAsked, ReplayCamera, ReplayConfig, ReplayError};
 use visuomotor_drivers::servo_bus::{self, Calibration, ServoBusConfig};
 use visuomotor_drivers::v4l::V4lConfig;
 use visuomotor_policies::manifest::CameraMount;
-use visuomotor_runtime::clock::Duration;
+use visuomotor_runtime::camera::Camera;
+use visuomotor_runtime::clock::{Duration, Instant};
 use visuomotor_runtime::kinematics::{Chain, Dynamics};
 use visuomotor_runtime::safety::Limits;
 use visuomotor_runtime::units::{JointAccelerations, JointPositions, JointVelocities};
@@ -250,14 +251,20 @@ impl CameraTable {
 }
 
 impl CameraConfig {
-    /// Width and height that the policy gets, where the launch file says it.
-    pub fn output_px(&self) -> Option<[u32; 2]> {
+    /// Width and height that the policy gets.
+    ///
+    /// # Errors
+    /// When that is the recording's own size, and it cannot be read.
+    pub fn output_px(&self) -> Result<[u32; 2], ReplayError> {
         match &self.device {
             CameraDevice::V4l(config) => {
                 let crop = config.crop_px.map(|[_, _, width, height]| [width, height]);
-                Some(config.output_px.or(crop).unwrap_or(config.size_px))
+                Ok(config.output_px.or(crop).unwrap_or(config.size_px))
             }
-            CameraDevice::Replay(config) => config.output_px,
+            CameraDevice::Replay(config) => {
+                let played = ReplayCamera::open(config, Instant::from_ticks(0), AsAsked)?;
+                Ok(played.size().into())
+            }
         }
     }
 }

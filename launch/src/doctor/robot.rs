@@ -5,6 +5,7 @@
 use super::usb::UsbDevice;
 use super::{can, serial};
 use crate::config::{ArmConfig, CameraConfig, CameraDevice, Launch};
+use crate::policy::{self, OpenError, Pictures};
 use crate::wiring;
 use std::fs;
 use std::path::Path;
@@ -39,6 +40,11 @@ pub fn checks<const N: usize>(root: &Path, launch: &Launch<N>) -> Vec<Check> {
         }
     }
     match &launch.camera {
+        None if launch.arm.is_some() => checks.push(Check::failed(
+            "camera",
+            "a physical arm needs a camera".to_owned(),
+            "add [camera.v4l]",
+        )),
         None => checks.push(Check::good("camera", "the camera is simulated")),
         Some(CameraConfig {
             device: CameraDevice::Replay(config),
@@ -56,7 +62,30 @@ pub fn checks<const N: usize>(root: &Path, launch: &Launch<N>) -> Vec<Check> {
             ..
         }) => checks.extend(camera(root, config)),
     }
+    checks.push(policy(launch));
     checks
+}
+
+/// Opens the launch file's own as a session would.
+fn policy<const N: usize>(launch: &Launch<N>) -> Check {
+    const NAME: &str = "policy";
+    if launch.policy.is_none() {
+        let problem = "the launch file names none".to_owned();
+        return Check::failed(NAME, problem, "add [policy], or start with `run --policy`")
+            .into_advice();
+    }
+    match policy::open(launch, None, Pictures::Live) {
+        Ok(opened) => Check::good(NAME, format!("{} fits this robot", opened.identity.name)),
+        Err(error) => {
+            let problem = match error {
+                OpenError::Launch(error) => error.message,
+                other => other.to_string(),
+            };
+            let remedy =
+                "correct the launch file, or start with `run --policy path/to/manifest.toml`";
+            Check::failed(NAME, problem, remedy)
+        }
+    }
 }
 
 fn answers<const N: usize>(launch: &Launch<N>, config: &ArmConfig) -> Vec<Check> {

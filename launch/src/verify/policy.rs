@@ -4,7 +4,7 @@
 //! Not responsible for what the decisions did ([`super`] feeds them to the controller as they were recorded).
 
 use crate::config::Launch;
-use crate::policy::{self, Identity, OpenPolicy, PolicyChoice};
+use crate::policy::{self, Identity, OpenPolicy, Pictures, PolicyChoice};
 use serde::Serialize;
 use std::path::{Path, PathBuf};
 use visuomotor_data::picture::decode_png;
@@ -70,7 +70,7 @@ impl Today {
             Some(directory.join(policy.manifest.as_deref()?))
         });
         let choice = (own.as_ref() != Some(&manifest)).then_some(PolicyChoice::Manifest(manifest));
-        match policy::open(launch, choice.as_ref()) {
+        match policy::open(launch, choice.as_ref(), Pictures::Recorded) {
             Ok(OpenPolicy { policy, identity }) => Self {
                 identity: Some(identity),
                 files,

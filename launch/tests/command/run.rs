@@ -1,6 +1,6 @@
 //! `visuomotor run` and `doctor` from the outside: what real time needs, and what a session says about it.
 
-use crate::scratch::{GOOD, Scratch, changed, run, stderr};
+use crate::scratch::{GOOD, Scratch, changed, repository, run, stderr};
 use serde_json::Value;
 use std::path::PathBuf;
 use std::process::Output;
@@ -14,10 +14,11 @@ fn json(output: &Output) -> Value {
 fn impossible(scratch: &Scratch) -> PathBuf {
     let real_time = "real_time = \"preferred\"";
     assert!(GOOD.contains(real_time));
-    scratch.write(
-        "impossible.toml",
-        changed(&scratch.good(), real_time, "cpu = 100000"),
-    )
+    let text = changed(&scratch.good(), real_time, "cpu = 100000");
+    let policy = repository().join("policies/models/qtopt.toml");
+    let shipped = "\"../../policies/models/qtopt.toml\"";
+    let text = changed(&text, shipped, &format!("{policy:?}"));
+    scratch.write("impossible.toml", text)
 }
 
 #[test]
