@@ -240,7 +240,6 @@ pub fn run<const N: usize>(
         counters: camera_counters,
         events,
         ended: ended.clone(),
-        well: true,
     };
 
     thread::scope(|scope| {
