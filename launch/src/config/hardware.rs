@@ -27,6 +27,13 @@ pub enum ArmConfig {
     Can(CanConfig),
 }
 
+impl ArmConfig {
+    /// Whether the drives go on holding the arm under power when nobody speaks to them any more.
+    pub fn holds_by_itself(&self) -> bool {
+        matches!(self, Self::ServoBus(..))
+    }
+}
+
 /// So many control periods may pass before drives hear the next command, and nothing be wrong: two lost in a row, and a loop
 /// that was late.
 const SILENT_PERIODS: f64 = 4.0;
