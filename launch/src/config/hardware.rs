@@ -86,8 +86,12 @@ fn calibration(
 ) -> Result<Calibration, InputError> {
     const KEY: &str = "arm.servo_bus.calibration";
     let directory = source.path.parent().unwrap_or(Path::new(""));
-    let file = Source::read(&directory.join(&config.calibration))
-        .map_err(|error| source.error_in(KEY, error))?;
+    let file = Source::read(&directory.join(&config.calibration)).map_err(|error| {
+        source.error_in(
+            KEY,
+            format!("{error}; a path is relative to the launch file"),
+        )
+    })?;
     let calibration =
         Calibration::parse(&file.text).map_err(|error| InputError::file(&file.path, error))?;
     let found = calibration.joints.len();
