@@ -149,6 +149,11 @@ impl<const N: usize> Session<'_, N> {
                 _ => {}
             }
             if LinuxMono::now() - began > APPROACH_MAX {
+                // An arm that does not answer cannot be seen to come to rest: it goes on stopping.
+                if step.phase.latched().is_some() {
+                    self.abandon(0)?;
+                    return Err(self.stopped(&step));
+                }
                 tracing::error!(
                     "the start pose was not reached; phase {:?}, {}",
                     step.phase,
