@@ -328,7 +328,9 @@ impl<const N: usize> Launch<N> {
         let camera = camera.transpose()?;
         let urdf_text = urdf(&robot.urdf).map_err(|error| {
             let urdf = robot.urdf.display();
-            source.error_in("robot.urdf", format!("{urdf} cannot be read: {error}"))
+            let problem =
+                format!("{urdf} cannot be read: {error}; a path is relative to the launch file");
+            source.error_in("robot.urdf", problem)
         })?;
         let chain = chain(&source, &robot, &urdf_text)?;
         let limits =

@@ -29,13 +29,22 @@ struct Findings {
     /// What the launch file says of those.
     #[serde(skip)]
     preference: Preference,
+    /// There is a physical arm or camera.
+    #[serde(skip)]
+    physical: bool,
 }
 
 pub fn run(args: &DoctorArgs) -> Result<Grade, CommandError> {
     output::check_json(args.json.as_deref())?;
     match &args.launch {
         Some(launch) => any_arm::run(args, launch),
-        None => report(args, None, Preference::Required, vec![clock::check()]),
+        None => report(
+            args,
+            None,
+            Preference::Required,
+            vec![clock::check()],
+            false,
+        ),
     }
 }
 
@@ -46,7 +55,11 @@ impl AnyArm for DoctorArgs {
         if let Some(episode) = &launch.episode {
             devices.extend(storage::checks(&episode.dir));
         }
-        report(self, launch.control.cpu, launch.control.real_time, devices)
+        let (control, physical) = (
+            &launch.control,
+            launch.arm.is_some() || launch.camera.is_some(),
+        );
+        report(self, control.cpu, control.real_time, devices, physical)
     }
 }
 
@@ -55,6 +68,7 @@ fn report(
     cpu: Option<usize>,
     preference: Preference,
     devices: Vec<Check>,
+    physical: bool,
 ) -> Result<Grade, CommandError> {
     let mut checks = checks(&ThreadPlan::control(cpu));
     let realtime = checks.len();
@@ -63,6 +77,7 @@ fn report(
         checks,
         realtime,
         preference,
+        physical,
     };
     output::report(&findings, &findings, args.json.as_deref())?;
     Ok(findings.grade())
@@ -107,9 +122,10 @@ impl fmt::Display for Findings {
                 "The launch file only prefers real time: its episodes would say what is missing."
             )?,
         }
-        match is_short(devices) {
-            true => writeln!(f, "The robot is not ready."),
-            false => Ok(()),
+        match (is_short(devices), self.physical) {
+            (true, _) => writeln!(f, "The robot is not ready."),
+            (false, true) => writeln!(f, "The robot is ready."),
+            (false, false) => Ok(()),
         }
     }
 }
@@ -141,11 +157,21 @@ mod tests {
                 realtime: checks.len(),
                 checks,
                 preference,
+                physical: true,
             };
             assert_eq!(findings.grade(), grade);
             let text = findings.to_string();
             assert!(text.contains(words), "{text}");
             assert_eq!(text.contains("refuse to start"), grade == Grade::Short);
+            // What is about real time says nothing about the devices.
+            assert!(text.contains("The robot is ready"), "{text}");
+            let findings = Findings {
+                realtime: 0,
+                ..findings
+            };
+            let text = findings.to_string();
+            assert_eq!(text.contains("is not ready"), grade == Grade::Short);
+            assert_eq!(text.contains("is ready"), grade == Grade::Good);
         }
     }
 }

@@ -173,7 +173,6 @@ impl<'a> DryRun<'a> {
             counters,
             events,
             ended: ended.clone(),
-            well: true,
         };
         let mut camera = self.camera.clone();
         thread::scope(|scope| {

@@ -8,6 +8,7 @@ use crate::config::{ArmConfig, Launch};
 use crate::error::{CommandError, Grade};
 #[cfg(feature = "sim")]
 use crate::wiring;
+use std::io;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -102,8 +103,7 @@ fn on_pty(
     stop: &AtomicBool,
 ) -> Result<Grade, CommandError> {
     let device = ServoDevice::calibrated(calibration, plant, config.baud, LinuxMono::now());
-    let mut server = SerialServer::open_pty(device, path)
-        .map_err(|error| CommandError::input(format!("{}: {error}", path.display())))?;
+    let mut server = SerialServer::open_pty(device, path).map_err(|error| no_pty(path, &error))?;
     eprintln!(
         "{} servos on {}",
         calibration.joints.len() + 1,
@@ -111,6 +111,18 @@ fn on_pty(
     );
     server.serve(stop).map_err(CommandError::failed)?;
     Ok(Grade::Good)
+}
+
+fn no_pty(path: &Path, error: &io::Error) -> CommandError {
+    let remedy = match error.kind() {
+        io::ErrorKind::AlreadyExists => {
+            "end the emulator that serves it, name another path, or remove it"
+        }
+        io::ErrorKind::NotFound => "create its directory, or name another path",
+        io::ErrorKind::PermissionDenied => "name a path that you may write to, as /tmp/so101",
+        _ => "name another path",
+    };
+    CommandError::input(format!("{}: {error}; {remedy}", path.display()))
 }
 
 fn on_can(
@@ -150,7 +162,12 @@ fn in_scene<const N: usize>(
 ) -> Result<Grade, CommandError> {
     use rand::SeedableRng;
     use visuomotor_drivers::sim::{Rig, Split, View, World};
+    use visuomotor_drivers::v4l::OutputDevice;
     let scene = wiring::scene(launch).map_err(CommandError::input)?;
+    let output = args.video.as_deref().map(|device| {
+        OutputDevice::open(device, scene.camera.size_px).map_err(|error| no_video(device, &error))
+    });
+    let output = output.transpose()?;
     let mut rng = rand_xoshiro::Xoshiro256PlusPlus::seed_from_u64(args.seed);
     let start = wiring::draw_start(launch, &mut rng);
     let q = wiring::start_joints(launch, &start, &mut rng).map_err(CommandError::input)?;
@@ -163,24 +180,34 @@ fn in_scene<const N: usize>(
     plant.restart(LinuxMono::now());
     let stop = interrupt()?;
     let served = std::thread::scope(|scope| {
-        if let Some(device) = &args.video {
+        let shown = output.map(|output| {
             let (stop, hz) = (&stop, args.video_hz);
             scope.spawn(move || {
-                if let Err(error) = show(seat, device, hz, stop) {
-                    eprintln!("{}: {error}", device.display());
-                    stop.store(true, Ordering::Relaxed);
-                }
-            });
-        }
+                let shown = show(seat, output, hz, stop);
+                stop.store(true, Ordering::Relaxed);
+                shown
+            })
+        });
         let watched = scope.spawn(|| watch(&mut judge, &stop));
         let served = serve(args, arm, plant, &stop);
         stop.store(true, Ordering::Relaxed);
-        if let Ok(lifting) = watched.join() {
+        if let (Ok(lifting), Ok(_)) = (watched.join(), &served) {
             println!("{}", serde_json::json!(lifting));
+        }
+        if let Some(Ok(Err(error))) = shown.map(|shown| shown.join()) {
+            let problem = format!("the picture could not be shown: {error}");
+            return Err(CommandError::failed(problem));
         }
         served
     })?;
     Ok(served)
+}
+
+#[cfg(feature = "sim")]
+fn no_video(device: &Path, error: &io::Error) -> CommandError {
+    let remedy = "run `sudo modprobe v4l2loopback video_nr=9` for a /dev/video9 (Debian's package v4l2loopback-dkms), and name \
+                  that";
+    CommandError::input(format!("{}: {error}; {remedy}", device.display()))
 }
 
 /// What became of the scene's objects, by its physics.
@@ -232,16 +259,13 @@ fn in_scene<const N: usize>(
 #[cfg(feature = "sim")]
 fn show(
     seat: visuomotor_drivers::sim::CameraSeat,
-    device: &Path,
+    mut output: visuomotor_drivers::v4l::OutputDevice,
     hz: f64,
     stop: &AtomicBool,
-) -> std::io::Result<()> {
-    use visuomotor_drivers::v4l::OutputDevice;
+) -> io::Result<()> {
     use visuomotor_runtime::camera::{Camera, Frame};
     use visuomotor_runtime::clock::Duration;
-    let mut camera = seat.open().map_err(std::io::Error::other)?;
-    let (width, height) = camera.size();
-    let mut output = OutputDevice::open(device, [width, height])?;
+    let mut camera = seat.open().map_err(io::Error::other)?;
     let period = Duration::from_ticks((1e9 / hz) as u64);
     let (mut frame, mut due) = (Frame::default(), LinuxMono::now());
     while !stop.load(Ordering::Relaxed) {

@@ -44,7 +44,6 @@ fn evaluate<const N: usize>(args: &EvalArgs, mut launch: Launch<N>) -> Result<Gr
         None => default_sheet(args, &launch).map_err(CommandError::input)?,
     };
     let strips = StripDirectory::beside(&sheet, args.worker.share.is_some());
-    prepare(args, &sheet, &strips)?;
     let OpenPolicy { policy, identity } =
         policy::open(&launch, args.policy.as_ref(), Pictures::Scene)
             .map_err(CommandError::input)?;
@@ -53,6 +52,8 @@ fn evaluate<const N: usize>(args: &EvalArgs, mut launch: Launch<N>) -> Result<Gr
     let mut rig =
         Rig::new(&launch, args.split.into(), policy, view_px).map_err(CommandError::input)?;
     rig.set_mode(args.mode.chosen());
+    // Only now: what is refused leaves nothing behind.
+    prepare(args, &sheet, &strips)?;
     let period_ms = (1e3 / launch.task.action_rate_hz) as u32;
     let film = Film::default();
     let mut evaluation = Evaluation {

@@ -5,7 +5,7 @@
 
 mod episodes;
 
-use crate::config::{JOINTS, Launch};
+use crate::config::{ArmConfig, JOINTS, Launch};
 use crate::played::Played;
 use crate::policy::OpenPolicy;
 use crate::recording::Lineage;
@@ -34,7 +34,7 @@ use visuomotor_runtime::handoff::{self, LatestOutput};
 use visuomotor_runtime::health::HealthSummary;
 use visuomotor_runtime::observation::TcpPose;
 use visuomotor_runtime::realtime::{NotGranted, Process, Thread, ThreadPlan};
-use visuomotor_runtime::safety::OperatingMode;
+use visuomotor_runtime::safety::{OperatingMode, StopCategory};
 use visuomotor_runtime::step::Step;
 
 /// Rings hold this many values: seconds of requests and decisions, since control reads one of each a tick.
@@ -240,7 +240,6 @@ pub fn run<const N: usize>(
         counters: camera_counters,
         events,
         ended: ended.clone(),
-        well: true,
     };
 
     thread::scope(|scope| {
@@ -328,6 +327,7 @@ pub fn run<const N: usize>(
             .join()
             .map_err(|_| SessionError::ThreadGone)?
             .ok_or(SessionError::ThreadGone)?;
+        say_what_holds(launch, last.as_ref());
         let hanging = still_running(&[&camera, &policy]);
         let dropped = recorder.dropped();
         outcome?;
@@ -348,6 +348,19 @@ pub fn run<const N: usize>(
             interrupted: interrupted.load(Ordering::Relaxed),
         })
     })
+}
+
+/// A person must know that the arm is under power though its program has ended.
+fn say_what_holds<const N: usize>(launch: &Launch<N>, last: Option<&Step<N>>) {
+    let holds = launch.arm.as_ref().is_some_and(ArmConfig::holds_by_itself);
+    // Stop category 2 and no stop at all leave the power on.
+    let latched = last.and_then(|last| last.phase.latched());
+    if holds && latched.is_none_or(|category| category == StopCategory::Two) {
+        eprintln!(
+            "the servos hold the arm, as long as they have their supply: hold it before you switch that off. The next start asks \
+             for that, or for `release_at_start = true` in the launch file"
+        );
+    }
 }
 
 /// Drives that get power give way a little to the weight that they take over: the loop begins when the arm has come to rest,

@@ -143,8 +143,6 @@ pub struct CameraLink {
     /// To the recorder.
     pub events: EventSink,
     pub ended: Arc<AtomicBool>,
-    /// The last poll gave a frame.
-    pub well: bool,
 }
 
 impl FrameExchange for CameraLink {
@@ -159,10 +157,10 @@ impl FrameExchange for CameraLink {
 
     fn polled(&mut self, counters: &CameraCounters, refused: Option<Refused>) {
         self.counters.write(*counters);
-        if let (true, Some(refused)) = (self.well, refused) {
-            tracing::warn!("no frame: {refused}; all further ones are counted");
+        // A slow camera has nothing for every second poll.
+        if let Some(refused) = refused.filter(|refused| counters.is_first(*refused)) {
+            tracing::warn!("no frame: {refused}; further ones of this kind are only counted");
         }
-        self.well = refused.is_none();
     }
 
     fn ended(&self) -> bool {

@@ -64,8 +64,13 @@ impl CameraCounters {
         self.no_frame + self.disconnected
     }
 
-    fn note(&mut self, refused: Option<Refused>) {
-        let counter = match refused {
+    /// Whether this is the only one of its reason so far.
+    pub fn is_first(mut self, refused: Refused) -> bool {
+        *self.counter(Some(refused)) == 1
+    }
+
+    fn counter(&mut self, refused: Option<Refused>) -> &mut u64 {
+        match refused {
             None => &mut self.frames,
             Some(Refused::Camera(CameraError::NoFrame)) => &mut self.no_frame,
             Some(Refused::Camera(CameraError::Disconnected)) => &mut self.disconnected,
@@ -73,8 +78,7 @@ impl CameraCounters {
             Some(Refused::Repeated) => &mut self.repeated,
             Some(Refused::OutOfOrder) => &mut self.out_of_order,
             Some(Refused::FromFuture) => &mut self.from_future,
-        };
-        *counter += 1;
+        }
     }
 }
 
@@ -100,7 +104,7 @@ pub async fn poll<C: Clock>(
         let judged = captured
             .map_err(Refused::Camera)
             .and_then(|()| judge(frame, size, C::now(), last));
-        counters.note(judged.err());
+        *counters.counter(judged.err()) += 1;
         if let Ok(newest) = judged {
             last = Some(newest);
             exchange.publish();
@@ -213,6 +217,19 @@ mod tests {
         fn ended(&self) -> bool {
             self.refused.len() == self.ends_after
         }
+    }
+
+    #[test]
+    fn a_reason_is_the_first_of_its_kind_once_however_many_frames_come_in_between() {
+        let (gone, none) = (CameraError::Disconnected, CameraError::NoFrame);
+        let mut counters = CameraCounters::default();
+        let mut firsts = Vec::new();
+        for refused in [Some(none), None, Some(none), Some(gone), None, Some(none)] {
+            let refused = refused.map(Refused::Camera);
+            *counters.counter(refused) += 1;
+            firsts.push(refused.is_some_and(|refused| counters.is_first(refused)));
+        }
+        assert_eq!(firsts, [true, false, false, true, false, false]);
     }
 
     fn album(answers: usize) -> Album {

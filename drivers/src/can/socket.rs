@@ -48,14 +48,25 @@ impl SocketCan {
             problem,
             remedy,
         };
-        let up = format!(
-            "run `sudo ip link set {interface} up type can bitrate 1000000 restart-ms 100`"
-        );
+        // By its name: a virtual bus has no bit rate, and nothing to plug in.
+        let is_virtual = interface.starts_with("vcan");
+        let up = match is_virtual {
+            true => format!("run `sudo ip link set {interface} up`"),
+            false => format!(
+                "run `sudo ip link set {interface} up type can bitrate 1000000 restart-ms 100`"
+            ),
+        };
         let of_kernel =
             |name: &str| fs::read_to_string(format!("/sys/class/net/{interface}/{name}"));
         let flags = of_kernel("flags").map_err(|_| {
-            let remedy = "plug the adapter in, load its driver, and look for its name in `ip link`";
-            error("there is no such interface".into(), remedy.into())
+            let remedy = match is_virtual {
+                true => format!(
+                    "run `sudo ip link add dev {interface} type vcan && sudo ip link set {interface} up`"
+                ),
+                false => "plug the adapter in, load its driver, and look for its name in `ip link`"
+                    .to_owned(),
+            };
+            error("there is no such interface".into(), remedy)
         })?;
         let flags = u32::from_str_radix(flags.trim().trim_start_matches("0x"), 16).unwrap_or(0);
         if flags & 1 == 0 {
@@ -278,6 +289,11 @@ mod tests {
         let nothing = refusal("nocan7");
         assert!(
             nothing.contains("there is no such interface") && nothing.contains("ip link"),
+            "{nothing}"
+        );
+        let nothing = refusal("vcan77");
+        assert!(
+            nothing.contains("sudo ip link add dev vcan77 type vcan && sudo ip link set vcan77 up"),
             "{nothing}"
         );
         // The loopback is up, and no CAN.

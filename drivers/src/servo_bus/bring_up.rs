@@ -156,7 +156,8 @@ impl<P: SerialPort> Step<'_, P> {
                     "has {volts} V, and a {} needs {low} to {high} V",
                     model.name
                 ),
-                "check the supply: its voltage, its current, its cables",
+                "read the servo's label: the calibration may name the wrong model. If it names the label's, check the supply, its \
+                 cables and its current; never raise the voltage beyond the label",
             ));
         }
         let offset = self.get(&registers.homing_offset)?;
@@ -176,8 +177,9 @@ impl<P: SerialPort> Step<'_, P> {
         }
         if !may_release {
             return Err(self.refuse(
-                "has power already: whoever moved it before is gone, and it holds",
-                "hold the arm and switch the servos' supply off and on, or set release_at_start = true in the launch file",
+                "has power already: it still holds what it was last told, as servos do when their program has ended, well or not",
+                "hold the arm, and switch the servos' supply off and on; or set release_at_start = true in the launch file: \
+                 each start then takes the power for a moment, and the arm falls if nobody holds it",
             ));
         }
         self.set(&enable, 0)

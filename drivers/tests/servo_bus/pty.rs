@@ -1,7 +1,7 @@
 //! The real line and the real driver, over a pseudo terminal with emulated servos behind it. Nothing here is judged by how long it
 //! takes: a machine that is busy elsewhere makes readings fail, and then another one is made.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
@@ -99,6 +99,25 @@ fn the_real_driver_moves_emulated_servos_over_a_pseudo_terminal() {
     // The adapter is unplugged.
     served.end();
     again(|| arm.read(LinuxMono::now()).err());
+}
+
+#[test]
+fn a_terminal_that_is_served_is_not_taken_over_and_what_a_dead_server_left_is() {
+    let serve = |path: &Path| {
+        let calibration = Calibration::parse(CALIBRATION).unwrap();
+        let plant = Inertias::at(&Q, 0.005, 0.15, 1e-3);
+        let device = ServoDevice::calibrated(&calibration, plant, 1_000_000, LinuxMono::now());
+        SerialServer::open_pty(device, path)
+    };
+    let path = std::env::temp_dir().join(format!("visuomotor-{}-twice", std::process::id()));
+    std::os::unix::fs::symlink("/dev/pts/none", &path).unwrap();
+    let first = serve(&path).unwrap();
+    let target = std::fs::read_link(&path).unwrap();
+    let refused = serve(&path).err().expect("it is served");
+    assert_eq!(refused.kind(), std::io::ErrorKind::AlreadyExists);
+    assert_eq!(std::fs::read_link(&path).unwrap(), target);
+    drop(first);
+    assert!(!path.is_symlink());
 }
 
 /// As often as it takes, with a pause; for a minute of pauses at most.

@@ -17,7 +17,8 @@ Examples:
       With the scene of a launch file behind the drives, and its camera's picture on a v4l2loopback device.
 
 Drives as the manufacturers document them: registers, limits, error bytes, watchdogs, time on the wire. It serves until
-Ctrl-C. Without a scene the joints are inertias with friction, and gravity does not pull. With one it says at the end, as JSON,
+Ctrl-C. Without a scene the joints are inertias with friction, start at 0 (an SO-101 outside its template's workspace: `run
+--recover`), and gravity does not pull. With one it says at the end, as JSON,
 what became of the objects: lifted (held above the height for 0.25 s), lifted_s, held_height_m_max.";
 
 #[derive(Debug, Args)]
@@ -25,7 +26,7 @@ what became of the objects: lifted (held above the height for 0.25 s), lifted_s,
 pub struct EmulateArgs {
     /// `so101`, `can_arm`, or a launch file with [arm.servo_bus] or [arm.can] and a [scene].
     pub robot: PathBuf,
-    /// Where to put a link to the pseudo terminal that a servo bus is served on.
+    /// Where to put a link to the pseudo terminal that a servo bus is served on; nothing may be there but a link to what is gone.
     #[arg(long, value_name = "PATH", conflicts_with = "can")]
     pub pty: Option<PathBuf>,
     /// CAN interface that drives are served on.

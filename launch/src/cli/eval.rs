@@ -28,7 +28,7 @@ Exit code 1 when no episode succeeds, when the rate is below --require, or when 
 #[derive(Debug, Args)]
 #[command(after_help = EVAL_EXAMPLES)]
 pub struct EvalArgs {
-    /// Launch file of a simulated robot.
+    /// Launch file of a robot with a [scene]; a physical arm's driver runs too, with emulated drives.
     pub launch: PathBuf,
     /// Number of episodes.
     #[arg(long, value_name = "N", default_value_t = 100, value_parser = episodes())]

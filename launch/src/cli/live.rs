@@ -18,7 +18,9 @@ JSON: quantiles are p50, p99, p999 and max. missed: deadlines that were skipped.
 switches, page faults (minor, major), run_delay_us (ready without a CPU), wake_us (lateness), compute_us (own work); of
 the policy: policy_tick_ms, CPU time. first_tick is not in the totals. dropped: records that are not in the files.
 
-Exit code 1 when no episode succeeds or when it was interrupted.";
+Nobody judges the episodes of a physical arm: they end as `unjudged`, which is neither success nor failure.
+Exit code 0 when an episode succeeded, or when all are unjudged; 1 when none succeeded, when it was interrupted, or when an
+episode is not on the disk as a whole; 2 when it could not start or the arm is stopped.";
 
 #[derive(Debug, Args)]
 #[command(after_help = RUN_EXAMPLES)]
@@ -57,15 +59,16 @@ pub const DOCTOR_EXAMPLES: &str = "\
 Examples:
   visuomotor doctor
   visuomotor doctor launch/robots/sim_iiwa14.toml --json -
-      With the CPU and the wishes of this launch file.
+      With the devices, the CPU and the wishes of this launch file.
 
 Nothing is changed: a check reads, or tries what it undoes. JSON: checks [{name, ok, required, detail, remedy}].
-Exit code 1 when something is missing that real time requires, also where the launch file only prefers real time.";
+Exit code 1 when something is missing that real time requires, also where the launch file only prefers real time, or when
+a device is not ready.";
 
 #[derive(Debug, Args)]
 #[command(after_help = DOCTOR_EXAMPLES)]
 pub struct DoctorArgs {
-    /// Launch file whose control thread is meant; otherwise one that is on no CPU of its own.
+    /// Launch file whose arm, camera and disk are asked, and whose control thread is meant; without it only the machine is.
     pub launch: Option<PathBuf>,
     /// Write the findings as JSON; `-` is standard output, and then nothing else is printed there.
     #[arg(long, value_name = "FILE")]

@@ -31,6 +31,13 @@ pub enum ArmConfig {
     Can(CanConfig),
 }
 
+impl ArmConfig {
+    /// Whether the drives go on holding the arm under power when nobody speaks to them any more.
+    pub fn holds_by_itself(&self) -> bool {
+        matches!(self, Self::ServoBus(..))
+    }
+}
+
 /// So many control periods may pass before drives hear the next command, and nothing be wrong: two lost in a row, and a loop
 /// that was late.
 const SILENT_PERIODS: f64 = 4.0;
@@ -123,8 +130,12 @@ fn calibration(
 ) -> Result<Calibration, InputError> {
     const KEY: &str = "arm.servo_bus.calibration";
     let directory = source.path.parent().unwrap_or(Path::new(""));
-    let file = Source::read(&directory.join(&config.calibration))
-        .map_err(|error| source.error_in(KEY, error))?;
+    let file = Source::read(&directory.join(&config.calibration)).map_err(|error| {
+        source.error_in(
+            KEY,
+            format!("{error}; a path is relative to the launch file"),
+        )
+    })?;
     let calibration =
         Calibration::parse(&file.text).map_err(|error| InputError::file(&file.path, error))?;
     calibration

@@ -21,6 +21,7 @@ use visuomotor_runtime::controller::Request;
 use visuomotor_runtime::episode::{
     Condition, Ending, EpisodeError, EpisodeWriter, Losses, Outcome,
 };
+use visuomotor_runtime::fault::Fault;
 use visuomotor_runtime::kinematics::pose;
 use visuomotor_runtime::observation::TcpPose;
 use visuomotor_runtime::phase::Phase;
@@ -148,6 +149,11 @@ impl<const N: usize> Session<'_, N> {
                 _ => {}
             }
             if LinuxMono::now() - began > APPROACH_MAX {
+                // An arm that does not answer cannot be seen to come to rest: it goes on stopping.
+                if step.phase.latched().is_some() {
+                    self.abandon(0)?;
+                    return Err(self.stopped(&step));
+                }
                 tracing::error!(
                     "the start pose was not reached; phase {:?}, {}",
                     step.phase,
@@ -167,7 +173,11 @@ impl<const N: usize> Session<'_, N> {
         let why = step
             .fault
             .map_or("a person asked for it".to_owned(), |fault| {
-                self.launch.describe(&fault)
+                let remedy = match fault {
+                    Fault::ArmLinkLost { .. } => ": look at its plug and at its drives' supply",
+                    _ => "",
+                };
+                self.launch.describe(&fault) + remedy
             });
         SessionError::Stopped(
             why,
@@ -212,7 +222,8 @@ impl<const N: usize> Session<'_, N> {
 
     /// Completes the record, where there is one.
     fn finish_record(&mut self, outcome: Outcome) -> Result<(), SessionError> {
-        if self.record.is_some() {
+        // Once: what ends later, before another record begins, has none.
+        if self.record.take().is_some() {
             let finished = self.recorder.finish(outcome);
             self.unless_incomplete(finished)?;
         }

@@ -323,3 +323,14 @@ fn an_interrupt_stops_the_arm_and_finishes_the_episode() {
         println!("{signal}: at most {fastest:.2} rad/s before it");
     }
 }
+
+#[test]
+fn an_evaluation_that_is_refused_at_its_start_leaves_nothing_behind() {
+    let scratch = Scratch::new("refused-eval");
+    let launch = scratch.write("good.toml", scratch.good());
+    let (missing, sheets) = (scratch.path("no-policy.toml"), scratch.path("sheets"));
+    let line = "eval {} --policy {} --sheet {}";
+    let output = run(line, &[&launch, &missing, &sheets.join("failures.png")]);
+    assert_eq!(output.status.code(), Some(2), "{}", stderr(&output));
+    assert!(!sheets.exists());
+}

@@ -346,12 +346,81 @@ fn a_session_moves_an_emulated_arm_in_real_time_and_its_episode_replays() {
     assert_eq!(replayed.status.code(), Some(0), "{}", stderr(&replayed));
 }
 
+#[test]
+fn the_last_word_of_a_session_is_about_the_arm_that_has_stopped_and_not_about_the_record() {
+    let scratch = Scratch::new("last-word");
+    let pty = scratch.path("servos");
+    let launch = launch(&scratch, &pty);
+    let _servos = Emulator::serve(&launch, &pty);
+    // Every frame is too old: so the first episode ends, and the second finds the arm stopped before it has a record.
+    let text = std::fs::read_to_string(&launch).expect("written");
+    let text = changed(&text, "frame_age_ms_max = 150.0", "frame_age_ms_max = 0.1");
+    let launch = scratch.write("old.toml", text);
+    let line = "run {} --episodes 2 --allow-non-realtime";
+    let output = run(line, &[&launch]);
+    let said = stderr(&output);
+    assert_eq!(output.status.code(), Some(2), "{said}");
+    let last = said.trim_end().lines().last().expect("a line");
+    assert!(last.starts_with("error: the arm is stopped"), "{said}");
+    assert!(said.contains("the servos hold the arm"), "{said}");
+}
+
+#[test]
+fn an_arm_that_is_unplugged_is_told_with_what_to_look_at() {
+    let scratch = Scratch::new("unplugged");
+    let pty = scratch.path("servos");
+    let launch = launch(&scratch, &pty);
+    let servos = Emulator::serve(&launch, &pty);
+    let heard = scratch.path("heard.txt");
+    let file = std::fs::File::create(&heard).expect("created");
+    let mut session = recording(&launch, &scratch.path("episodes"), file.into());
+    drop(servos);
+    let status = session.0.wait().expect("it ends");
+    let said = std::fs::read_to_string(&heard).expect("written");
+    assert_eq!(status.code(), Some(2), "{said}");
+    let last = said.trim_end().lines().last().expect("a line");
+    assert!(last.contains("did not answer"), "{said}");
+    assert!(last.contains("plug") && last.contains("supply"), "{said}");
+}
+
+#[test]
+fn an_emulator_that_cannot_serve_is_bad_input_with_a_remedy() {
+    let scratch = Scratch::new("emulate");
+    let (pty, nowhere) = (scratch.path("servos"), scratch.path("no/such/servos"));
+    let _servos = Emulator::serve(Path::new("so101"), &pty);
+    let with_scene = robot("so101");
+    let (free, video) = (scratch.path("free"), scratch.path("no-video"));
+    for (line, paths, says) in [
+        ("emulate so101 --pty {}", &[&*pty][..], "end the emulator"),
+        (
+            "emulate so101 --pty {}",
+            &[&*nowhere],
+            "create its directory",
+        ),
+        ("emulate can_arm --can vcan77", &[], "type vcan"),
+        (
+            "emulate {} --pty {} --video {}",
+            &[&*with_scene, &*free, &*video],
+            "modprobe v4l2loopback",
+        ),
+    ] {
+        let output = run(line, paths);
+        let said = stderr(&output);
+        assert_eq!(output.status.code(), Some(2), "{line}: {said}");
+        assert!(
+            said.contains("error: ") && said.contains(says),
+            "{line}: {said}"
+        );
+    }
+    assert!(pty.exists(), "the first one is served still");
+}
+
 /// A session that has begun to record, as it does before it moves the arm.
-fn recording(launch: &Path, episodes: &Path) -> Emulator {
+fn recording(launch: &Path, episodes: &Path, heard: Stdio) -> Emulator {
     let mut command = visuomotor();
     command.arg("run").arg(launch);
     command.arg("--allow-non-realtime");
-    let child = command.stderr(Stdio::null()).stdout(Stdio::null()).spawn();
+    let child = command.stderr(heard).stdout(Stdio::null()).spawn();
     let session = Emulator(child.expect("the program starts"));
     let is_there = || {
         let mut files = std::fs::read_dir(episodes).into_iter().flatten().flatten();
@@ -371,7 +440,8 @@ fn servos_hold_after_a_kill_and_the_next_start_is_refused_until_they_may_be_let_
     let pty = scratch.path("servos");
     let launch = launch(&scratch, &pty);
     let _servos = Emulator::serve(&launch, &pty);
-    drop(recording(&launch, &scratch.path("episodes")));
+    let episodes = scratch.path("episodes");
+    drop(recording(&launch, &episodes, Stdio::null()));
     let start = |launch: &Path| {
         let line = "run {} --recover --episodes 1 --allow-non-realtime";
         let output = run(line, &[launch]);

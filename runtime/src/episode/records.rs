@@ -94,7 +94,7 @@ pub enum Ending {
     StepLimit = 1,
     /// A fault stopped the arm.
     Fault = 2,
-    /// A person ended it.
+    /// A person ended it; or, without any action, its start pose was not reached.
     Stopped = 3,
 }
 

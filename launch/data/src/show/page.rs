@@ -156,6 +156,9 @@ pub fn reason(facts: &Facts) -> String {
             fault.at_s, fault.text
         ),
         ("fault", None) => format!("A fault stopped the arm after {actions} actions."),
+        _ if actions == 0 => {
+            "It ended before the first action: a person stopped it, or its start pose was not reached.".to_owned()
+        }
         _ => format!("A person ended it after {actions} actions."),
     }
 }

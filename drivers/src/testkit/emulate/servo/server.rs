@@ -71,11 +71,15 @@ impl<P: Plant> SerialServer<P> {
         Ok(Self::new(device, line.into_fd(), None))
     }
 
-    /// A new pseudo terminal for this device, to be found at `link`. Whatever symbolic link was there is replaced.
+    /// A new pseudo terminal for this device, to be found at `link`. A symbolic link to something that is gone is replaced.
     ///
     /// # Errors
-    /// Of the system; and when `link` is a file that is no symbolic link.
+    /// Of the system; and when there is something at `link`, as another server's terminal.
     pub fn open_pty(device: ServoDevice<P>, link: &Path) -> io::Result<Self> {
+        // Before there is a new terminal: it may get the name of the one that is gone.
+        if link.exists() {
+            return Err(io::ErrorKind::AlreadyExists.into());
+        }
         let flags = OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC;
         let master = rustix::pty::openpt(flags)?;
         rustix::pty::grantpt(&master)?;
