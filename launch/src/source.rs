@@ -176,7 +176,7 @@ mod tests {
 
     #[test]
     fn a_file_without_an_end_is_refused() {
-        let refused = Source::read(Path::new("/dev/zero")).err().expect("refused");
+        let refused = Source::read(Path::new("/dev/zero")).expect_err("refused");
         assert!(refused.to_string().contains("16 MiB"), "{refused}");
     }
 

@@ -354,7 +354,7 @@ fn the_last_word_of_a_session_is_about_the_arm_that_has_stopped_and_not_about_th
     let _servos = Emulator::serve(&launch, &pty);
     // Every frame is too old: so the first episode ends, and the second finds the arm stopped before it has a record.
     let text = std::fs::read_to_string(&launch).expect("written");
-    let text = changed(&text, "frame_age_ms_max = 150.0", "frame_age_ms_max = 0.1");
+    let text = changed(&text, "frame_age_ms_max = 150.0", "frame_age_ms_max = 1.0");
     let launch = scratch.write("old.toml", text);
     let line = "run {} --episodes 2 --allow-non-realtime";
     let output = run(line, &[&launch]);
