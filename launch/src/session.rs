@@ -30,6 +30,7 @@ use visuomotor_runtime::clock::Duration;
 use visuomotor_runtime::clock::linux::LinuxMono;
 use visuomotor_runtime::controller::Request;
 use visuomotor_runtime::episode::{EpisodeError, Losses, Queues, Recorder};
+use visuomotor_runtime::fault::Fault;
 use visuomotor_runtime::handoff::{self, LatestOutput};
 use visuomotor_runtime::health::HealthSummary;
 use visuomotor_runtime::observation::TcpPose;
@@ -353,9 +354,11 @@ pub fn run<const N: usize>(
 /// A person must know that the arm is under power though its program has ended.
 fn say_what_holds<const N: usize>(launch: &Launch<N>, last: Option<&Step<N>>) {
     let holds = launch.arm.as_ref().is_some_and(ArmConfig::holds_by_itself);
-    // Stop category 2 and no stop at all leave the power on.
+    // Stop category 2 and no stop at all leave the power on, and so does a stop that servos did not hear.
     let latched = last.and_then(|last| last.phase.latched());
-    if holds && latched.is_none_or(|category| category == StopCategory::Two) {
+    let fault = last.and_then(|last| last.fault);
+    let unheard = matches!(fault, Some(Fault::ArmLinkLost { .. }));
+    if holds && (unheard || latched.is_none_or(|category| category == StopCategory::Two)) {
         eprintln!(
             "the servos hold the arm, as long as they have their supply: hold it before you switch that off. The next start asks \
              for that, or for `release_at_start = true` in the launch file"
