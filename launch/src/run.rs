@@ -126,6 +126,7 @@ fn session<const N: usize>(args: &RunArgs, mut launch: Launch<N>) -> Result<Grad
             | SessionError::Control(_)
             | SessionError::NotAtStart { .. }
             | SessionError::Stopped { .. }
+            | SessionError::StaysOutside(_)
             | SessionError::Camera(_) => CommandError::input(error),
             other => CommandError::failed(other),
         })?;

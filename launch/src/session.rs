@@ -35,7 +35,7 @@ use visuomotor_runtime::handoff::{self, LatestOutput};
 use visuomotor_runtime::health::HealthSummary;
 use visuomotor_runtime::observation::TcpPose;
 use visuomotor_runtime::realtime::{NotGranted, Process, Thread, ThreadPlan};
-use visuomotor_runtime::safety::{OperatingMode, StopCategory};
+use visuomotor_runtime::safety::{LimitSet, OperatingMode, StopCategory};
 use visuomotor_runtime::step::Step;
 
 /// Rings hold this many values: seconds of requests and decisions, since control reads one of each a tick.
@@ -90,10 +90,22 @@ pub enum SessionError {
          that starts outside its limits slowly back inside" } else { "" }
     )]
     Stopped(String, bool),
+    #[error(
+        "the arm is outside its limits and comes no nearer to its home position, held back by {}; move it by hand to the middle \
+         of its workspace and start again, and see that home_rad lies well inside all limits", held_by(*.0)
+    )]
+    StaysOutside(LimitSet),
     #[error("a thread of the session ended unexpectedly")]
     ThreadGone,
     #[error("{0}")]
     Io(#[from] std::io::Error),
+}
+
+fn held_by(limits: LimitSet) -> String {
+    if limits == LimitSet::default() {
+        return "no limit, but what is measured is not what is commanded".to_owned();
+    }
+    format!("the limits: {limits}")
 }
 
 fn because(trouble: Option<&str>) -> String {

@@ -232,8 +232,8 @@ impl<const N: usize> Controller<N> {
             self.latch(fault);
         }
         if self.phase == Phase::Inward
-            && self.safety.is_inside()
-            && let Some(command) = self.safety.command()
+            && let (Some(command), Some(measured)) = (self.safety.command(), self.newest)
+            && self.safety.has_come_in(&measured.q)
         {
             self.on(Event::Inside);
             self.begin_at(now, &command.q);

@@ -13,6 +13,8 @@ use rand::{Rng, RngExt};
 use rand_xoshiro::Xoshiro256PlusPlus;
 use rand_xoshiro::rand_core::SeedableRng;
 
+#[path = "controller_inward_tests.rs"]
+mod inward;
 #[path = "replay_tests.rs"]
 mod replays;
 #[path = "controller_stop_tests.rs"]

@@ -2,7 +2,7 @@
 //!
 //! Not responsible for the threads that do it ([`super`]).
 
-use super::{LOOK_MS, PATIENCE, REST, REST_RAD_PER_S, SPLIT, Session, SessionError};
+use super::{LOOK_MS, PATIENCE, REST, REST_RAD_PER_S, SPLIT, Session, SessionError, held_by};
 use crate::config::OnLoss;
 use crate::played::Played;
 use crate::recording::Particulars;
@@ -31,6 +31,9 @@ use visuomotor_runtime::step::Step;
 /// The tool has arrived when it is this close to where it was sent, m and rad.
 const ARRIVED: f64 = 0.005;
 const APPROACH_MAX: Duration = Duration::from_ticks(10_000_000_000);
+/// An arm that comes inward gets nearer by this, rad, within this time, or does not get there.
+const NEARER_RAD: f64 = 0.005;
+const NEARER_WITHIN: Duration = Duration::from_ticks(5_000_000_000);
 /// The gripper holds still for this long before the end is judged.
 const SETTLE: Duration = Duration::from_ticks(250_000_000);
 /// What is repeated begins no further than this from where it began.
@@ -106,6 +109,7 @@ impl<const N: usize> Session<'_, N> {
         let mut begun = false;
         let mut rearmed = false;
         let mut moved_at = LinuxMono::now();
+        let (mut nearest_rad, mut nearer_at) = (f64::INFINITY, LinuxMono::now());
         self.request(Request::Hold)?;
         loop {
             self.wait(Duration::from_ticks(LOOK_MS * 1_000_000))?;
@@ -140,8 +144,21 @@ impl<const N: usize> Session<'_, N> {
                     self.plan.recover = false;
                     self.request(Request::Recover)?;
                 }
-                // That takes as long as it takes, slowly.
-                Phase::Inward => began = LinuxMono::now(),
+                // That takes as long as it takes, slowly, while it gets nearer.
+                Phase::Inward => {
+                    began = LinuxMono::now();
+                    let home = self.launch.home();
+                    let left_rad = step
+                        .command
+                        .map_or(f64::INFINITY, |(q, ..)| (home.0 - q.0).amax());
+                    if left_rad < nearest_rad - NEARER_RAD {
+                        (nearest_rad, nearer_at) = (left_rad, began);
+                    }
+                    if began - nearer_at > NEARER_WITHIN {
+                        self.abandon(0)?;
+                        return Err(SessionError::StaysOutside(step.report.limits));
+                    }
+                }
                 Phase::Stopped(_) => {
                     self.abandon(0)?;
                     return Err(self.stopped(&step));
@@ -154,11 +171,15 @@ impl<const N: usize> Session<'_, N> {
                     self.abandon(0)?;
                     return Err(self.stopped(&step));
                 }
+                let off_mm = 1e3 * (step.reference.position_m - start.position_m).norm();
                 tracing::error!(
-                    "the start pose was not reached; phase {:?}, {}",
+                    "the start pose was not reached in {} s: {off_mm:.0} mm are left; phase {:?}, {}, held back by {}. \
+                     Move the arm by hand to the middle of its workspace and start again",
+                    APPROACH_MAX.as_ticks() / 1_000_000_000,
                     step.phase,
                     step.fault
-                        .map_or("no fault".to_owned(), |fault| self.launch.describe(&fault))
+                        .map_or("no fault".to_owned(), |fault| self.launch.describe(&fault)),
+                    held_by(step.report.limits),
                 );
                 break;
             }

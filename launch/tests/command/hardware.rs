@@ -310,6 +310,14 @@ fn an_arm_that_starts_outside_its_limits_is_not_moved() {
     let said = stderr(&refused);
     assert!(said.contains("outside the workspace"), "{said}");
     assert!(said.contains("--recover"), "{said}");
+    // With it the arm comes in, and goes on from there until the policy is silent.
+    let line = "run {} --policy weak --recover --episodes 1 --allow-non-realtime --stats {}";
+    let stats = scratch.path("stats.json");
+    let recovered = run(line, &[&launch, &stats]);
+    let said = stderr(&recovered);
+    let stats = std::fs::read(&stats).unwrap_or_else(|_| panic!("{said}"));
+    let stats: Value = serde_json::from_slice(&stats).expect("JSON");
+    assert_eq!(stats["episodes"], 1, "{said}");
 }
 
 #[test]

@@ -98,6 +98,14 @@ impl<const N: usize> Certificate<N> {
         workspace.distance_m(&self.place(chain, &chain.frames(q)))
     }
 
+    /// From nearer than this to the workspace's border no motion begins, m: the margin of a tick allows for any jerk, and that
+    /// of even the gentlest stop comes on top.
+    pub fn room_to_move_m(&self) -> f64 {
+        const GENTLEST_STOP: f64 = 1.5;
+        let acceleration = self.jerk_max.dot(&self.reach_m) * self.dt;
+        GENTLEST_STOP * margin(acceleration, 2.0 * self.dt)
+    }
+
     /// Whether everything keeps its limits in the tick from the `old` tracks to these and until every joint rests.
     pub fn check(
         &self,

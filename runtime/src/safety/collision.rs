@@ -276,7 +276,8 @@ impl<const N: usize> Collision<N> {
         }
     }
 
-    /// What overlaps at `q` may stay as deep, and a little deeper, but no deeper than it might before. Whether nothing does.
+    /// What overlaps at `q`, or lies nearer than the room, may stay so, and come nearer by that room, but no nearer than it
+    /// might before. Whether nothing does.
     pub(super) fn yield_at(
         &mut self,
         chain: &Chain<N>,
@@ -288,7 +289,7 @@ impl<const N: usize> Collision<N> {
         for pair in self.pairs.iter_mut().filter(|pair| pair.yields_m > 0.0) {
             let capsule = pair.capsule_in(&frames);
             let gap_m = pair.solid.gap_m(&pair.normal_to(&capsule), &capsule);
-            let needs_m = if gap_m < 0.0 { room_m - gap_m } else { 0.0 };
+            let needs_m = (room_m - gap_m).max(0.0);
             pair.yields_m = pair.yields_m.min(needs_m);
             apart &= pair.yields_m == 0.0;
         }

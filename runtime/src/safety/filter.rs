@@ -231,11 +231,17 @@ impl<const N: usize> Safety<N> {
     /// The command state becomes the measured pose at rest: the next command starts where the arm is.
     ///
     /// # Errors
-    /// A fault, and disarmed, when the measured pose is not finite, not at rest, outside joint limits or workspace, or
-    /// touches what it must not.
+    /// A fault, and disarmed, when the measured pose is not finite, not at rest, outside joint limits or workspace, so near
+    /// to the workspace's border that nothing could move, or touches what it must not.
     pub fn arm(&mut self, measured: &ArmState<N>) -> Result<(), Fault> {
         self.start_at(measured)?;
-        let q = &measured.q;
+        self.admits(&measured.q, self.certificate.room_to_move_m())?;
+        self.rest_at(&measured.q);
+        Ok(())
+    }
+
+    /// Whether the launch file's limits hold at `q`, with this room inside the workspace, m.
+    pub(super) fn admits(&self, q: &JointPositions<N>, room_m: f64) -> Result<(), Fault> {
         for (i, bounds) in self.limits.joints().iter().enumerate() {
             if !(bounds.lower..=bounds.upper).contains(&q[i]) {
                 return Err(Fault::StartOutsideLimits {
@@ -246,9 +252,8 @@ impl<const N: usize> Safety<N> {
                 });
             }
         }
-        let distance_m = self
-            .certificate
-            .distance_m(&self.tool.workspace, &self.chain, q);
+        let within = self.tool.workspace.grown_by(-room_m);
+        let distance_m = self.certificate.distance_m(&within, &self.chain, q);
         if distance_m > 0.0 {
             return Err(Fault::StartOutsideWorkspace { distance_m });
         }
@@ -261,7 +266,6 @@ impl<const N: usize> Safety<N> {
                 depth_m: -distance_m,
             });
         }
-        self.rest_at(q);
         Ok(())
     }
 

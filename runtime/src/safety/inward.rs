@@ -1,7 +1,8 @@
 //! An arm that starts outside its limits: the way back in, and nothing but that.
 //!
 //! What is broken at the start is widened to where the arm is, and then follows it inward: it never gets further out again,
-//! by more than [`ROOM_RAD`] and [`ROOM_M`]. Everything else holds as always. Not responsible for who asks for the way in.
+//! by more than [`ROOM_RAD`] and [`ROOM_M`]. It has come in only where that room lies inside the limits: on the border the
+//! certificate would let nothing move. Everything else holds as always. Not responsible for who asks for the way in.
 
 use super::filter::Safety;
 use super::joint::Track;
@@ -10,7 +11,7 @@ use crate::arm::ArmState;
 use crate::fault::Fault;
 use crate::units::JointPositions;
 
-/// Room for rounding, rad, and for the certificate's margins, m, without which nothing could move.
+/// Room for rounding, rad, and for the certificate's margins, m, without which nothing could move. Slow ticks need more.
 const ROOM_RAD: f64 = 1e-6;
 const ROOM_M: f64 = 1e-3;
 
@@ -44,6 +45,16 @@ impl<const N: usize> Safety<N> {
         self.widened.is_none()
     }
 
+    /// Whether an arm that was measured at `q` has come in: one that lags its command, as a servo under a weight does, may
+    /// still be outside. Twice the room, because it is armed again at what is measured then.
+    pub fn has_come_in(&self, q: &JointPositions<N>) -> bool {
+        self.is_inside() && self.admits(q, 2.0 * self.room_m()).is_ok()
+    }
+
+    fn room_m(&self) -> f64 {
+        ROOM_M.max(self.certificate.room_to_move_m())
+    }
+
     /// The joint limits that count now.
     pub(super) fn present_limits(&self) -> &Limits<N> {
         self.widened.as_ref().map_or(&self.limits, |w| &w.limits)
@@ -57,10 +68,11 @@ impl<const N: usize> Safety<N> {
         let q = &std::array::from_fn(|i| tracks[i].state.q).into();
         widened.limits = widened.limits.within(&self.limits.reaching(q, ROOM_RAD));
         let tool = self.mode.limits(&self.tool);
-        let out_m = self.certificate.distance_m(&tool.workspace, &self.chain, q);
-        let needs_m = if out_m > 0.0 { out_m + ROOM_M } else { 0.0 };
+        let room_m = self.room_m();
+        let within = tool.workspace.grown_by(-room_m);
+        let needs_m = self.certificate.distance_m(&within, &self.chain, q);
         widened.workspace_m = widened.workspace_m.min(needs_m);
-        let apart = self.certificate.collision.yield_at(&self.chain, q, ROOM_M);
+        let apart = self.certificate.collision.yield_at(&self.chain, q, room_m);
         let inside = apart && widened.workspace_m == 0.0 && widened.limits == self.limits;
         self.keep(ToolLimits {
             workspace: tool.workspace.grown_by(widened.workspace_m),
