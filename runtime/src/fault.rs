@@ -27,9 +27,7 @@ pub enum Fault {
         lower_rad: f64,
         upper_rad: f64,
     },
-    #[error(
-        "the tool starts {distance_m:.4} m outside the workspace and the room in it that a motion needs"
-    )]
+    #[error("the tool starts {distance_m:.3} m outside the workspace")]
     StartOutsideWorkspace { distance_m: f64 },
     #[error(
         "joint {joint} moves at {dq_rad_per_s:.3} rad/s at the start (limit {limit_rad_per_s})"

@@ -3,6 +3,7 @@
 mod bad_input;
 mod bench;
 mod calibration;
+mod drives;
 mod eval;
 #[cfg(feature = "fleet")]
 mod fleet;

@@ -231,11 +231,11 @@ impl<const N: usize> Safety<N> {
     /// The command state becomes the measured pose at rest: the next command starts where the arm is.
     ///
     /// # Errors
-    /// A fault, and disarmed, when the measured pose is not finite, not at rest, outside joint limits or workspace, so near
-    /// to the workspace's border that nothing could move, or touches what it must not.
+    /// A fault, and disarmed, when the measured pose is not finite, not at rest, outside joint limits or workspace, or
+    /// touches what it must not.
     pub fn arm(&mut self, measured: &ArmState<N>) -> Result<(), Fault> {
         self.start_at(measured)?;
-        self.admits(&measured.q, self.certificate.room_to_move_m())?;
+        self.admits(&measured.q, 0.0)?;
         self.rest_at(&measured.q);
         Ok(())
     }
