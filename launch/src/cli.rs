@@ -25,7 +25,9 @@ pub use datasets::{
     ExportCommand, ExportLerobotArgs, ExportParquetArgs, ImportCommand, ImportLerobotArgs,
 };
 pub use emulate::EmulateArgs;
-pub use eval::{BinArgs, CollectArgs, EvalArgs, Share};
+#[cfg(feature = "sim")]
+pub use eval::Share;
+pub use eval::{BinArgs, CollectArgs, EvalArgs};
 #[cfg(feature = "fleet")]
 pub use fleet::{CollectFleetArgs, ForwardArgs, Output};
 pub use fuzz::FuzzArgs;
@@ -33,7 +35,9 @@ pub use lint::{BenchLintArgs, LintArgs};
 pub use live::{DoctorArgs, RunArgs};
 pub use look::{EpisodesArgs, LineageArgs, ShowArgs};
 pub use mend::{RecoverArgs, TrimArgs};
-pub use replay::{ReplayArgs, Stage};
+pub use replay::ReplayArgs;
+#[cfg(feature = "sim")]
+pub use replay::Stage;
 #[cfg(feature = "sim")]
 pub use simulate::SimulateArgs;
 pub use verify::VerifyArgs;
