@@ -1,7 +1,7 @@
 //! An arm that starts outside its limits: the way back in, and nothing but that.
 //!
 //! What is broken at the start is widened to where the arm is, and then follows it inward: it never gets further out again,
-//! by more than [`ROOM_RAD`] and [`ROOM_M`]. It has come in only where that room lies inside the limits: on the border the
+//! by more than [`ROOM_RAD`] and `Safety::room_m`. It has come in only where that room lies inside the limits: on the border the
 //! certificate would let nothing move. Everything else holds as always. Not responsible for who asks for the way in.
 
 use super::filter::Safety;
